@@ -41,7 +41,7 @@ def bench() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("stage", "fault"), SHORT)
-def test_after_a_fault_the_same_command_ends_as_if_there_had_been_none(bench: Any, stage: str, fault: str) -> None:
+def test_a_command_repeated_after_a_fault_has_the_undisturbed_result(bench: Any, stage: str, fault: str) -> None:
     cell = chaos.Cell(stage, fault)
     chaos.try_cell(bench, cell)
     assert cell.outcome == "ok", cell.outcome
@@ -99,7 +99,7 @@ def test_a_cell_holds_only_if_its_fault_fired_and_calls_result_and_exit_code_are
     assert (cell.outcome == "ok") == (words == "ok")
 
 
-def test_every_stage_meets_every_fault_and_an_empty_cell_is_wrong() -> None:
+def test_the_matrix_has_every_fault_for_every_stage_and_no_empty_cell() -> None:
     from gtseg.pipeline.stages.order import STAGES
 
     assert set(chaos.STAGES) == {stage.name for stage in STAGES} | {"cleanup"}

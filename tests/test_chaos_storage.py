@@ -25,7 +25,7 @@ def load() -> Any:
 chaos_storage = load()
 
 
-def test_a_storage_that_dies_while_a_job_is_made_ends_in_one_job(
+def test_a_storage_that_is_killed_during_a_jobs_creation_leads_to_one_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chaos_storage.chaos, "FAULTS", chaos_storage.FAULTS)
@@ -40,7 +40,7 @@ def test_a_storage_that_dies_while_a_job_is_made_ends_in_one_job(
         bench.close()
 
 
-def test_every_stage_meets_every_fault() -> None:
+def test_the_storage_matrix_has_every_fault_for_every_stage() -> None:
     assert {"away", "throttled", "wrong-bytes", "expired", "labeling-killed", "both-killed", "two-clients"} == set(
         chaos_storage.FAULTS
     )

@@ -49,14 +49,14 @@ def folder(tmp_path: Path, shared_aws: Any) -> Folder:
     return Folder(tmp_path, shared_aws)
 
 
-def test_a_new_run_has_nothing_and_label_comes_next(folder: Folder) -> None:
+def test_status_of_a_new_run_names_label_as_the_next_stage(folder: Folder) -> None:
     done = folder.gtseg("status", "--json")
     facts = json.loads(done.stdout)
     assert (done.returncode, facts["exists"], facts["next"]) == (0, False, "label")
     assert not any(stage["done"] for stage in facts["stages"].values())
 
 
-def test_label_answers_with_its_job_and_jobs_and_status_know_it(folder: Folder) -> None:
+def test_label_prints_its_job_and_jobs_and_status_list_it(folder: Folder) -> None:
     job = json.loads(folder.gtseg("label", "--json").stdout)
     assert job["name"] == f"{folder.name}-label-1"
     listed = json.loads(folder.gtseg("jobs", "--json").stdout)
@@ -69,7 +69,7 @@ def test_label_answers_with_its_job_and_jobs_and_status_know_it(folder: Folder) 
     assert f"done  label     {job['name']}" in folder.gtseg("status").stdout
 
 
-def test_images_that_cannot_be_labeled_are_exit_code_5_and_the_rest_is_labeled(folder: Folder) -> None:
+def test_images_that_cannot_be_labeled_are_exit_code_5_and_the_others_are_labeled(folder: Folder) -> None:
     (folder.path / "images" / "broken.jpg").write_bytes(b"nothing")
     done = folder.gtseg("label")
     assert done.returncode == 5
@@ -77,13 +77,13 @@ def test_images_that_cannot_be_labeled_are_exit_code_5_and_the_rest_is_labeled(f
     assert done.stdout == ""
 
 
-def test_another_run_of_the_project_lies_beside_the_first(folder: Folder) -> None:
+def test_a_second_run_of_a_project_has_its_own_prefix(folder: Folder) -> None:
     folder.gtseg("label")
     job = json.loads(folder.gtseg("label", "--run", f"{folder.name}-b", "--json").stdout)
     assert job["name"] == f"{folder.name}-b-label-1"
 
 
-def test_a_stopped_job_ends_watch_with_exit_code_1_and_run_starts_the_next_attempt(folder: Folder) -> None:
+def test_a_stopped_job_ends_watch_with_exit_code_1_and_run_starts_another_attempt(folder: Folder) -> None:
     name = json.loads(folder.gtseg("label", "--json").stdout)["name"]
     folder.server.client("sagemaker").stop_labeling_job(LabelingJobName=name)
     done = folder.gtseg("watch", "--json")
@@ -96,7 +96,7 @@ def test_a_stopped_job_ends_watch_with_exit_code_1_and_run_starts_the_next_attem
     assert json.loads(folder.gtseg("jobs", "--json").stdout)[0]["name"] == f"{folder.name}-label-2"
 
 
-def test_a_run_that_is_not_there_is_an_error_that_lists_those_that_are(folder: Folder) -> None:
+def test_a_missing_run_is_an_error_that_lists_the_existing_ones(folder: Folder) -> None:
     done = folder.gtseg("status", "--run", "typo", "--json")
     assert (done.returncode, done.stdout) == (3, "")
     assert "There is no run 'typo'" in done.stderr
@@ -107,7 +107,7 @@ def test_a_run_that_is_not_there_is_an_error_that_lists_those_that_are(folder: F
     assert f"{folder.name}-b" in done.stderr.partition("There are: ")[2]
 
 
-def test_status_of_all_runs_has_a_line_for_each(folder: Folder) -> None:
+def test_status_of_all_runs_has_one_line_per_run(folder: Folder) -> None:
     apart = ("--set", f"project.prefix={folder.name}/")
     assert "There is no run below s3://" in folder.gtseg("status", "--all", *apart).stderr
     folder.gtseg("label", *apart)
@@ -135,7 +135,7 @@ def test_status_of_all_runs_has_a_line_for_each(folder: Folder) -> None:
         (["label", "--set", "images.source=s3://no-such-bucket-anywhere/x/"], 3, "NoSuchBucket"),
     ],
 )
-def test_what_goes_wrong_is_one_message_with_its_exit_code(
+def test_each_error_is_one_message_with_its_exit_code(
     folder: Folder, arguments: list[str], code: int, words: str
 ) -> None:
     done = folder.gtseg(*arguments)
@@ -144,7 +144,7 @@ def test_what_goes_wrong_is_one_message_with_its_exit_code(
     assert "Traceback" not in done.stderr
 
 
-def test_a_dry_run_gives_json_on_stdout_and_words_on_stderr(folder: Folder) -> None:
+def test_a_dry_run_writes_json_to_stdout_and_messages_to_stderr(folder: Folder) -> None:
     done = folder.gtseg("run", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["request"]["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"] == 1
@@ -158,7 +158,7 @@ def test_jobs_of_the_whole_account_need_no_settings(folder: Folder) -> None:
     assert name in [job["name"] for job in json.loads(folder.gtseg("jobs", "--all", "--json").stdout)]
 
 
-def test_on_a_terminal_watch_draws_a_bar_and_ctrl_c_ends_it_with_130(folder: Folder) -> None:
+def test_watch_draws_a_bar_on_a_terminal_and_ctrl_c_ends_it_with_130(folder: Folder) -> None:
     folder.gtseg("label")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -196,7 +196,7 @@ def consent(**options: Any) -> Any:
     return ask(session, LabelSpending(**options))
 
 
-def test_without_a_terminal_money_is_spent_only_on_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_spending_requires_the_option_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         with pytest.raises(SettingsError, match=r"1\.84 USD\? .*--yes"):
@@ -207,7 +207,7 @@ def test_without_a_terminal_money_is_spent_only_on_yes(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("typed", "agreed"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
 )
-def test_on_a_terminal_only_a_typed_yes_is_one(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_spending_requires_a_typed_yes(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     terminal = io.StringIO(typed)
@@ -216,12 +216,12 @@ def test_on_a_terminal_only_a_typed_yes_is_one(typed: str, agreed: bool, monkeyp
     assert consent(yes=False).spend("Start?") is agreed
 
 
-def test_yes_agrees_to_the_price_and_not_to_a_bucket_that_nobody_named() -> None:
+def test_yes_accepts_the_price_but_does_not_create_an_unnamed_bucket() -> None:
     assert not consent(yes=True).create_bucket
     assert consent(yes=False, create_bucket=True).create_bucket
 
 
-def test_a_missing_extra_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
+def test_a_missing_extra_is_named_with_its_install_command(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['moto'] = None; sys.modules['starlette'] = None\nfrom gtseg.cli import main\n"
         "main(['local', 'up'])"

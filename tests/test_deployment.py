@@ -30,7 +30,7 @@ def commands() -> list[str]:
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed here")
-def test_systemd_takes_the_unit_and_calls_it_little_exposed(tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_and_rates_its_exposure_low(tmp_path: Path) -> None:
     assert ANALYZE
     unit = tmp_path / "gtseg.service"
     unit.write_text(UNIT.replace("/opt/gtseg/bin/gtseg", sys.executable))
@@ -41,7 +41,7 @@ def test_systemd_takes_the_unit_and_calls_it_little_exposed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("words", [pytest.param(words, id=words) for words in commands()])
-def test_the_command_line_takes_every_command_of_the_page(words: str) -> None:
+def test_the_command_line_accepts_every_command_of_the_page(words: str) -> None:
     command = group(SECTIONS, commands_of, "", EXAMPLES)
     parts, path = [part for part in shlex.split(words)[1:] if part != "&&"], []
     if "gtseg" in parts:  # two commands on a line
@@ -55,5 +55,5 @@ def test_the_command_line_takes_every_command_of_the_page(words: str) -> None:
     command.make_parser(context).parse_args(parts)  # raises on an unknown option
 
 
-def test_the_page_names_many_commands() -> None:
+def test_the_page_has_many_commands() -> None:
     assert len(commands()) > 10

@@ -130,7 +130,7 @@ def kept(start_local_aws: Callable[..., Any]) -> Callable[[], Any]:
     return reopen
 
 
-def test_one_command_takes_photographs_to_a_dataset_and_a_second_one_does_nothing(person: Person, kept: Any) -> None:
+def test_one_command_makes_a_dataset_of_photographs_and_a_second_one_changes_nothing(person: Person, kept: Any) -> None:
     person.start(images=10, labels=["cat"], workers_per_object=3)
     done = person.run(error=0.05, workers=5)
     assert done.returncode == 0, done.stderr
@@ -160,7 +160,7 @@ def test_one_command_takes_photographs_to_a_dataset_and_a_second_one_does_nothin
         assert [call["status"] for call in made] == [200]
 
 
-def test_workers_without_error_make_annotations_that_equal_their_masks_exactly(person: Person, kept: Any) -> None:
+def test_annotations_of_workers_without_errors_equal_the_masks_exactly(person: Person, kept: Any) -> None:
     person.start(images=4, labels=["cat"], workers_per_object=3)
     done = person.run(error=0, workers=3)
     assert done.returncode == 0, done.stderr

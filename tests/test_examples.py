@@ -76,7 +76,7 @@ def run(number: int, folder: Path, server: Any) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_finished_ground_truth_job(tmp_path: Path, start_local_aws: Any) -> None:
+def test_the_example_of_a_finished_ground_truth_job_runs(tmp_path: Path, start_local_aws: Any) -> None:
     server = start_local_aws()
     s3 = server.client("s3")
     s3.create_bucket(Bucket="pcbtest22")
@@ -93,7 +93,7 @@ def test_a_finished_ground_truth_job(tmp_path: Path, start_local_aws: Any) -> No
     assert names == ["IC", "resistor1", "resistor2"]
 
 
-def test_photographs_and_a_team(tmp_path: Path, start_local_aws: Any) -> None:
+def test_the_example_of_photographs_and_a_team_runs(tmp_path: Path, start_local_aws: Any) -> None:
     shutil.copytree(DATA / "cats" / "images", tmp_path / "photos")
     count = len(list((tmp_path / "photos").iterdir()))
     server = start_local_aws(options={"crowd_masks": DATA / "cats" / "masks", "crowd_workers": 4, "crowd_error": 0.05})
@@ -101,7 +101,7 @@ def test_photographs_and_a_team(tmp_path: Path, start_local_aws: Any) -> None:
     assert json.loads((tmp_path / "request.json").read_text())
 
 
-def test_label_makers_tiles(tmp_path: Path, start_local_aws: Any) -> None:
+def test_the_example_of_label_makers_tiles_runs(tmp_path: Path, start_local_aws: Any) -> None:
     from gtseg.imports.features import read_features
     from gtseg.imports.imagery import TileRequest, burn_tile, mercator_shapes
     from gtseg.imports.tiles import tile_files
@@ -123,7 +123,7 @@ def test_label_makers_tiles(tmp_path: Path, start_local_aws: Any) -> None:
     assert "Roads" in run(3, tmp_path, start_local_aws())
 
 
-def test_spacenet_with_deeplab_and_tuning_on_a_machine_that_is_offline(
+def test_the_example_of_spacenet_with_deeplab_and_tuning_runs_offline(
     tmp_path: Path, outbound: Path, start_local_aws: Any
 ) -> None:
     shutil.copytree(DATA / "geo" / "images", tmp_path / "PS-RGB")
@@ -135,7 +135,7 @@ def test_spacenet_with_deeplab_and_tuning_on_a_machine_that_is_offline(
     assert not outbound.exists(), outbound.read_text()
 
 
-def test_shapefiles_of_events(tmp_path: Path, start_local_aws: Any) -> None:
+def test_the_example_of_shapefiles_of_events_runs(tmp_path: Path, start_local_aws: Any) -> None:
     import rasterio
     import shapefile
     from rasterio.transform import from_origin
@@ -167,5 +167,5 @@ def test_shapefiles_of_events(tmp_path: Path, start_local_aws: Any) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 6))
-def test_each_starting_point_is_short(number: int) -> None:
+def test_each_example_is_short(number: int) -> None:
     assert len(block(number).splitlines()) <= 12

@@ -152,7 +152,7 @@ def is_allowed(name: str, layer: str) -> bool:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+def test_a_module_imports_only_what_its_layer_allows(path: Path) -> None:
     name = module_name(path)
     layer = layer_of(name)
     if layer is None:
@@ -162,7 +162,7 @@ def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
     assert not wrong, f"{name} ({layer}) must not import {wrong}"
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     known = {module_name(path) for path in MODULES}
 
     def module_of(imported: str) -> str:
@@ -177,19 +177,19 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         pytest.fail(f"circular import: {' -> '.join(error.args[1])}")
 
 
-def test_the_two_halves_share_no_code() -> None:
+def test_product_and_embedded_aws_share_no_code() -> None:
     product = [p for p in MODULES if not within(module_name(p), "gtseg.local")]
     crossing = {module_name(p): i for p in product for i in imports_of(p) if within(i, "gtseg.local")}
     assert set(crossing) <= {"gtseg.cli"}, crossing
 
 
-def test_boto3_is_imported_in_one_place_of_the_product() -> None:
+def test_one_module_of_the_product_imports_boto3() -> None:
     product = [p for p in MODULES if not within(module_name(p), "gtseg.local")]
     places = {module_name(p) for p in product for i in imports_of(p) if within(i, "boto3")}
     assert places <= {"gtseg.aws.clients"}
 
 
-def test_boto3_is_imported_in_one_place_of_the_embedded_aws() -> None:
+def test_one_module_of_the_embedded_aws_imports_boto3() -> None:
     local = [p for p in MODULES if within(module_name(p), "gtseg.local")]
     places = {module_name(p) for p in local for i in imports_of(p) if within(i, "boto3")}
     assert places == {"gtseg.local.storage.clients"}

@@ -33,7 +33,7 @@ def test_every_dependency_is_locked_with_hashes() -> None:
     assert [name for name, entry in there.items() if "--hash=sha256:" not in entry] == []
 
 
-def test_ci_takes_nothing_but_locked_files() -> None:
+def test_ci_installs_locked_files_only() -> None:
     script = (ROOT / "scripts" / "install").read_text()
     assert "install --require-hashes --no-deps -r requirements-ci.lock" in script
     assert "install --no-deps --no-build-isolation -e ." in script

@@ -69,7 +69,7 @@ def run(installed: Path, *arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_wheel_holds_the_weights_pages_templates_and_types(built: tuple[Path, Path]) -> None:
+def test_the_wheel_contains_weights_pages_templates_and_py_typed(built: tuple[Path, Path]) -> None:
     with zipfile.ZipFile(built[0]) as wheel:
         names = set(wheel.namelist())
         size = sum(item.file_size for item in wheel.infolist() if item.filename.endswith(".npz"))
@@ -96,14 +96,14 @@ def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path],
         assert {i.filename: i.CRC for i in one.infolist()} == {i.filename: i.CRC for i in other.infolist()}
 
 
-def test_one_place_holds_the_version(built: tuple[Path, Path], installed: Path, tmp_path: Path) -> None:
+def test_the_version_is_defined_in_one_place(built: tuple[Path, Path], installed: Path, tmp_path: Path) -> None:
     assert built[0].name.startswith(f"gtseg-{gtseg.__version__}-")
     assert run(installed, "-m", "gtseg", "--version", cwd=tmp_path).strip() == f"gtseg {gtseg.__version__}"
     changes = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == gtseg.__version__  # type: ignore[index]
 
 
-def test_the_wheel_outlines_and_trains_without_a_network(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_wheel_outlines_and_trains_without_a_network(installed: Path, tmp_path: Path) -> None:
     """Auto-segment finds a disc, and a training job from ImageNet's weights leaves a model."""
     code = """
 import json, sys

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "threat-model.md"
 
 
-def test_every_attack_of_the_page_names_a_test_that_exists() -> None:
+def test_every_attack_on_the_page_names_an_existing_test() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "`tests/" in line]
     assert len(rows) >= 20
     for row in rows:
@@ -47,7 +47,7 @@ def test_every_attack_of_the_page_names_a_test_that_exists() -> None:
         "{{ task.input",
     ],
 )
-def test_a_template_can_neither_run_for_ever_nor_read_files(template: str) -> None:
+def test_a_template_can_neither_loop_forever_nor_read_files(template: str) -> None:
     with pytest.raises(ServiceError, match="cannot be rendered"):
         render(template, {"long": "x" * 1000}, grant=str)
 
@@ -56,11 +56,11 @@ def test_a_template_can_neither_run_for_ever_nor_read_files(template: str) -> No
     "expression",
     ["task.__class__", "task.input.__init__.__globals__", "task.input['__class__']", "granting.__closure__"],
 )
-def test_a_template_sees_values_and_no_python(expression: str) -> None:
+def test_a_template_has_no_access_to_python_attributes(expression: str) -> None:
     assert render("[{{ " + expression + " }}]", {"a": 1}, grant=str) == "[]"
 
 
-def test_the_secret_key_is_in_no_log_no_state_and_no_answer(local_aws: Any) -> None:
+def test_the_secret_key_is_in_no_log_state_file_or_response(local_aws: Any) -> None:
     s3, sagemaker = local_aws.client("s3"), local_aws.client("sagemaker")
     s3.create_bucket(Bucket="kept")
     s3.put_object(Bucket="kept", Key="k", Body=b"x")
@@ -110,7 +110,7 @@ def test_a_model_archive_cannot_write_outside_its_folder(tmp_path: Path, member:
     assert not any(path.is_symlink() for path in folder.rglob("*"))
 
 
-def test_pickled_code_in_a_model_is_not_run(tmp_path: Path) -> None:
+def test_pickled_code_in_a_model_is_not_executed(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
     class Evil:
@@ -128,7 +128,7 @@ def test_pickled_code_in_a_model_is_not_run(tmp_path: Path) -> None:
     assert all("weights_only=True" in line for line in loads)
 
 
-def test_no_pickle_no_eval_no_shell_anywhere_in_the_package() -> None:
+def test_the_package_uses_no_pickle_eval_or_shell() -> None:
     wanted = re.compile(r"\b(pickle\.load|eval\(|exec\(|os\.system|shell=True|yaml\.load)")
     found = [
         f"{p.name}: {line.strip()}"
@@ -139,7 +139,7 @@ def test_no_pickle_no_eval_no_shell_anywhere_in_the_package() -> None:
     assert [line for line in found if ".eval()" not in line and "def exec(" not in line] == []
 
 
-def test_faults_cannot_be_asked_for_where_none_were_allowed(shared_aws: Any) -> None:
+def test_faults_cannot_be_set_on_a_server_started_without_them(shared_aws: Any) -> None:
     request = urllib.request.Request(f"{shared_aws.url}/_gtseg/health", headers={"x-gtseg-fault": "drop"})
     assert json.load(urllib.request.urlopen(request, timeout=20))["status"] == "ok"
     with urllib.request.urlopen(f"{shared_aws.url}/_gtseg/faults", timeout=20) as answer:
@@ -147,7 +147,7 @@ def test_faults_cannot_be_asked_for_where_none_were_allowed(shared_aws: Any) -> 
 
 
 @pytest.mark.parametrize("header", [f"Bearer {'x' * 5000}", "Bearer ", "Basic b3duZXI6", "Bearer null", "Bearer ../.."])
-def test_a_guessed_owner_token_opens_nothing(shared_aws: Any, header: str) -> None:
+def test_a_guessed_owner_token_is_refused(shared_aws: Any, header: str) -> None:
     for path in ("workers", "owner/jobs"):
         request = urllib.request.Request(f"{shared_aws.url}/_portal/api/{path}", headers={"Authorization": header})
         with pytest.raises(urllib.error.HTTPError) as caught:
@@ -155,7 +155,7 @@ def test_a_guessed_owner_token_opens_nothing(shared_aws: Any, header: str) -> No
         assert caught.value.code == 401
 
 
-def test_traffic_with_a_certificate_is_encrypted_and_a_foreign_certificate_refused(tmp_path: Path) -> None:
+def test_a_server_with_a_certificate_encrypts_and_clients_refuse_another_certificate(tmp_path: Path) -> None:
     """`gtseg local up --tls-cert --tls-key` answers clients that trust the certificate, and nobody in plain text."""
     import sys
 
@@ -213,7 +213,7 @@ def test_traffic_with_a_certificate_is_encrypted_and_a_foreign_certificate_refus
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_a_presigned_link_opens_its_own_object_only(shared_aws: Any, version: str) -> None:
+def test_a_presigned_url_gives_access_to_its_own_object_only(shared_aws: Any, version: str) -> None:
     s3, bucket = shared_aws.client("s3"), f"links-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)
     for key in ("mine", "yours"):
@@ -235,7 +235,7 @@ def test_a_presigned_link_opens_its_own_object_only(shared_aws: Any, version: st
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: Any, version: str) -> None:
+def test_unsigned_headers_of_a_presigned_url_are_refused(shared_aws: Any, version: str) -> None:
     s3, bucket = shared_aws.client("s3"), f"headers-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="secret", Body=b"secret")
@@ -263,7 +263,7 @@ def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: A
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["secret"]
 
 
-def test_no_stored_bytes_run_as_a_page_of_the_portal(shared_aws: Any) -> None:
+def test_stored_html_cannot_run_scripts_in_the_portals_origin(shared_aws: Any) -> None:
     """An HTML object, opened by a signed-in owner, is of the portal's origin: no script and no form of it may run."""
     s3, bucket = shared_aws.client("s3"), f"pages-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)

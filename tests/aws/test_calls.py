@@ -24,7 +24,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
 
 
 @pytest.mark.parametrize("door", [Training, Hosting, Transforms, GroundTruth])
-def test_the_tags_of_every_page_are_read(clients: Clients, door: type[Calls]) -> None:
+def test_tags_of_all_pages_are_read(clients: Clients, door: type[Calls]) -> None:
     calls = door(clients)
     with Stubber(calls._client) as stub:
         first = {"Tags": [{"Key": "a", "Value": "1"}], "NextToken": "more"}
@@ -36,7 +36,7 @@ def test_the_tags_of_every_page_are_read(clients: Clients, door: type[Calls]) ->
         stub.assert_no_pending_responses()
 
 
-def test_tags_that_may_not_be_listed_are_hidden_and_lose_no_job(clients: Clients) -> None:
+def test_a_job_whose_tags_may_not_be_listed_is_found_with_hidden_tags(clients: Clients) -> None:
     with Stubber(clients.sagemaker) as stub:
         stub.add_client_error("list_tags", "AccessDeniedException", http_status_code=400)
         assert isinstance(Calls(clients).tags(ARN), HiddenTags)
@@ -51,5 +51,5 @@ def test_tags_that_may_not_be_listed_are_hidden_and_lose_no_job(clients: Clients
         ("AccessDeniedException", "could not find", False),
     ],
 )
-def test_sagemaker_says_in_several_ways_that_a_thing_is_missing(code: str, message: str, missing: bool) -> None:
+def test_each_of_sagemakers_errors_for_a_missing_resource_is_recognized(code: str, message: str, missing: bool) -> None:
     assert is_missing(AWSError("Describe", code, message)) is missing

@@ -42,17 +42,17 @@ def error(code: str, message: str = "m") -> aws.ClientError:
         ("ExpiredToken", 4),
     ],
 )
-def test_awss_own_code_and_message_reach_the_user_with_the_right_exit_code(code: str, exit_code: int) -> None:
+def test_an_error_has_the_code_and_message_of_aws_and_its_exit_code(code: str, exit_code: int) -> None:
     with pytest.raises(AWSError, match=f"Op failed: {code}: m") as caught, translate("Op"):
         raise error(code)
     assert caught.value.exit_code == exit_code
 
 
-def test_a_head_without_a_body_has_its_status_as_code() -> None:
+def test_the_error_code_of_a_head_request_is_its_status() -> None:
     assert from_response("HeadObject", {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 404}}).exit_code == 3
 
 
-def test_no_botocore_error_escapes_untranslated() -> None:
+def test_every_botocore_error_is_translated() -> None:
     """Each class that botocore defines, raised with whatever its message asks for."""
 
     class Anything(dict):  # type: ignore[type-arg]
@@ -68,18 +68,18 @@ def test_no_botocore_error_escapes_untranslated() -> None:
             raise made
 
 
-def test_missing_credentials_are_exit_code_4_and_say_what_to_do() -> None:
+def test_missing_credentials_are_exit_code_4_with_a_remedy() -> None:
     with pytest.raises(AWSError, match="gtseg local exec") as caught:
         _ = Clients(region="us-east-1").account
     assert caught.value.exit_code == 4
 
 
-def test_a_missing_region_is_a_setting_to_make() -> None:
+def test_a_missing_region_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="region"):
         _ = Clients().region
 
 
-def test_an_unknown_profile_is_told() -> None:
+def test_an_unknown_profile_is_a_settings_error_that_names_it() -> None:
     with pytest.raises(AWSError, match="nobody-has-this"):
         _ = Clients(region="us-east-1", profile="nobody-has-this").s3
 
@@ -89,7 +89,7 @@ def whose(clients: Clients) -> tuple[bool, bool, bool]:
     return clients.is_aws("labeling"), clients.is_aws("sagemaker"), clients.is_aws("s3")
 
 
-def test_whose_a_service_is_follows_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_is_awss_or_not_by_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whose(Clients(region="us-east-1")) == (True, True, True)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")  # a MinIO of one's own beside SageMaker
     assert whose(Clients(region="us-east-1")) == (True, True, False)
@@ -99,7 +99,7 @@ def test_whose_a_service_is_follows_its_own_endpoint(monkeypatch: pytest.MonkeyP
     assert whose(Clients(region="us-east-1")) == (True, True, False)
 
 
-def test_the_users_own_retry_configuration_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_retry_configuration_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Clients(region="us-east-1").s3.meta.config.retries["mode"] == "standard"
     monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "9")
@@ -111,5 +111,5 @@ def test_the_users_own_retry_configuration_is_honoured(monkeypatch: pytest.Monke
     ("code", "passes"),
     [("ThrottlingException", True), ("SlowDown", True), ("503", True), ("ResourceInUse", False)],
 )
-def test_what_may_pass_by_itself_is_known(code: str, passes: bool) -> None:
+def test_temporary_failures_are_recognized(code: str, passes: bool) -> None:
     assert is_transient(AWSError("x", code, "")) is passes

@@ -44,7 +44,7 @@ NAMED = JSON | {"x-amzn-errortype": "ResourceNotFound"}
         (502, b"<html>Bad Gateway", {"content-type": "text/html"}, False),
     ],
 )
-def test_what_is_short_malformed_or_an_error_without_its_code_is_damaged(
+def test_a_short_or_malformed_response_or_an_error_without_a_code_is_damaged(
     status: int, body: bytes, headers: dict[str, str], expected: bool
 ) -> None:
     assert is_damaged(status, body, headers) == expected
@@ -110,7 +110,7 @@ def whole(body: bytes, kind: str = "text/xml", status: int = 200) -> tuple[int, 
     return status, kind, body, len(body)
 
 
-def test_a_query_answer_that_is_cut_or_altered_is_asked_for_again(liar: Liar) -> None:
+def test_a_truncated_or_altered_query_response_is_requested_again(liar: Liar) -> None:
     cut = (200, "text/xml", IDENTITY[:150], len(IDENTITY))
     altered = whole(IDENTITY.replace(b"<Account>123", b"<Account>1g3"))
     liar.script = [cut, whole(IDENTITY.replace(b"</Arn>", b"<zArn>")), altered, whole(IDENTITY)]
@@ -118,13 +118,13 @@ def test_a_query_answer_that_is_cut_or_altered_is_asked_for_again(liar: Liar) ->
     assert liar.asked == 4
 
 
-def test_an_account_that_never_comes_is_an_error(liar: Liar) -> None:
+def test_a_caller_identity_that_stays_damaged_is_an_error(liar: Liar) -> None:
     liar.script = [whole(IDENTITY.replace(b"123456789012", b"1g3456789012"))]
     with pytest.raises(AWSError, match=r"1g3456789012.* is not a 12-digit account ID"):
         _ = Clients().account
 
 
-def test_an_error_answer_that_is_altered_is_not_taken_for_its_status(liar: Liar) -> None:
+def test_an_altered_error_response_is_not_reduced_to_its_status(liar: Liar) -> None:
     """S3's 404 with a broken body would be "404" and not NoSuchCORSConfiguration."""
     missing = b"<Error><Code>NoSuchCORSConfiguration</Code><Message>m</Message></Error>"
     broken = whole(missing.replace(b"</Code>", b"z/Code>"), "application/xml", 404)
@@ -134,7 +134,7 @@ def test_an_error_answer_that_is_altered_is_not_taken_for_its_status(liar: Liar)
     assert liar.asked == 2
 
 
-def test_a_json_answer_that_is_altered_is_asked_for_again(liar: Liar) -> None:
+def test_an_altered_json_response_is_requested_again(liar: Liar) -> None:
     good = b'{"LabelingJobSummaryList": []}'
     kind = "application/x-amz-json-1.1"
     liar.script = [whole(good[:-1] + b"(", kind), (200, kind, good[:9], len(good)), whole(good, kind)]
@@ -142,14 +142,14 @@ def test_a_json_answer_that_is_altered_is_asked_for_again(liar: Liar) -> None:
     assert liar.asked == 3
 
 
-def test_an_objects_own_bytes_are_left_alone(liar: Liar) -> None:
+def test_the_bytes_of_an_object_are_not_examined(liar: Liar) -> None:
     liar.script = [whole(b"{ no json", "application/json")]
     assert Clients().s3.get_object(Bucket="b", Key="k")["Body"].read() == b"{ no json"
     assert liar.asked == 1
 
 
 @pytest.mark.parametrize("attempts", ["1", "2", "5"])
-def test_a_dead_server_is_given_up_soon_however_often_boto3_tries(
+def test_an_unreachable_server_is_given_up_soon_whatever_boto3_is_configured_to_retry(
     monkeypatch: pytest.MonkeyPatch, attempts: str
 ) -> None:
     for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("MAX_ATTEMPTS", attempts)):

@@ -57,7 +57,7 @@ def name() -> str:
     return f"job-{uuid.uuid4().hex[:8]}"
 
 
-def test_a_job_is_made_found_with_its_tags_and_stopped(truth: GroundTruth, name: str) -> None:
+def test_a_job_is_created_found_with_its_tags_and_stopped(truth: GroundTruth, name: str) -> None:
     arn = truth.create_job(request(truth, name))
     state = truth.find_job(name)
     assert state is not None
@@ -71,7 +71,7 @@ def test_a_job_is_made_found_with_its_tags_and_stopped(truth: GroundTruth, name:
     assert truth.describe_job(name).status in {"Stopping", "Stopped"}
 
 
-def test_a_name_is_taken_whatever_its_case(truth: GroundTruth, name: str) -> None:
+def test_a_job_name_is_in_use_in_any_case_of_letters(truth: GroundTruth, name: str) -> None:
     body = request(truth, name)
     truth.create_job(body)
     with pytest.raises(AWSError) as caught:
@@ -79,21 +79,21 @@ def test_a_name_is_taken_whatever_its_case(truth: GroundTruth, name: str) -> Non
     assert caught.value.code == "ResourceInUse"
 
 
-def test_what_is_not_there_is_none_or_not_found(truth: GroundTruth) -> None:
+def test_a_missing_job_is_none_or_a_not_found_error(truth: GroundTruth) -> None:
     assert truth.find_job("no-such-job") is None
     with pytest.raises(AWSError) as caught:
         truth.describe_job("no-such-job")
     assert caught.value.exit_code == 3
 
 
-def test_jobs_are_listed_newest_first_and_no_more_than_asked(truth: GroundTruth, name: str) -> None:
+def test_jobs_are_listed_newest_first_up_to_the_limit(truth: GroundTruth, name: str) -> None:
     for number in range(3):
         truth.create_job(request(truth, f"{name}-{number}"))
     assert [job.name for job in truth.list_jobs(contains=name, limit=2)] == [f"{name}-2", f"{name}-1"]
     assert len(list(truth.list_jobs(contains=name))) == 3
 
 
-def test_the_accounts_private_team_is_known_by_name_and_portal(truth: GroundTruth) -> None:
+def test_the_accounts_private_team_is_listed_with_its_portal(truth: GroundTruth) -> None:
     team = truth.list_workteams()[0]
     assert team.arn.endswith(f"/private-crowd/{team.name}")
     assert team.portal
@@ -133,7 +133,7 @@ JOB = {
 }
 
 
-def test_the_end_of_a_job_is_believed_when_it_is_told_twice() -> None:
+def test_the_end_of_a_job_must_be_described_twice() -> None:
     told = Told(JOB | {"LabelCounters": {"TotalLabeled": 8}}, JOB)
     assert ask(told).describe_job("Pets").counters == {"TotalLabeled": 3}
     assert told.asked == 3
@@ -151,18 +151,18 @@ def test_the_end_of_a_job_is_believed_when_it_is_told_twice() -> None:
         JOB | {"OutputConfig": None},
     ],
 )
-def test_an_answer_that_cannot_be_awss_is_asked_for_again(damaged: dict[str, Any]) -> None:
+def test_an_implausible_response_is_requested_again(damaged: dict[str, Any]) -> None:
     told = Told(damaged, damaged, JOB)
     assert ask(told).describe_job("Pets").arn == ARN
     assert told.asked == 4
 
 
-def test_an_arn_that_is_not_the_new_jobs_is_not_kept() -> None:
+def test_an_arn_of_another_job_is_refused() -> None:
     told = Told({"LabelingJobArn": ARN.replace("12345", "1g345")}, {"LabelingJobArn": ARN})
     assert ask(told).create_job({"LabelingJobName": "Pets"}) == ARN
 
 
-def test_a_team_that_cannot_be_is_asked_for_again() -> None:
+def test_an_implausible_team_is_requested_again() -> None:
     team = {
         "WorkteamName": "t",
         "WorkteamArn": "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/t",

@@ -21,7 +21,7 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
     ("attributes", "name"),
     [({"name": "Ada", "email": "a@x.org"}, "Ada"), ({"name": "", "email": "a@x.org"}, "a@x.org"), ({}, "u1")],
 )
-def test_a_person_is_called_by_name_else_by_address_else_by_user_name(
+def test_a_worker_is_shown_by_name_else_email_address_else_user_name(
     clients: Clients, attributes: dict[str, str], name: str
 ) -> None:
     user = {
@@ -36,7 +36,7 @@ def test_a_person_is_called_by_name_else_by_address_else_by_user_name(
     assert found == {("us-east-1_p", 'a"b'): name}
 
 
-def test_a_refusal_is_an_error_of_ours(clients: Clients) -> None:
+def test_a_refusal_of_cognito_is_an_aws_error(clients: Clients) -> None:
     with Stubber(clients.identities) as stub:
         stub.add_client_error("list_users", "NotAuthorizedException")
         with pytest.raises(AWSError, match="ListUsers"):

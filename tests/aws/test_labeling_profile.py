@@ -50,7 +50,7 @@ def seen(client: Any) -> tuple[str, str, str]:
 LABELS = ("http://labels.lan:4566", "eu-central-1", "LABELS")
 
 
-def test_the_environment_of_the_other_side_changes_nothing_of_the_profile(write: Write) -> None:
+def test_environment_variables_for_aws_do_not_change_the_labeling_profile(write: Write) -> None:
     clients = write(f"[profile labels]\n{ENDPOINT}{REGION}", f"[labels]\n{KEYS}")
     assert seen(clients.labeling) == LABELS
     assert seen(clients.sagemaker) == ("http://127.0.0.1:8", "us-west-2", "OTHER")
@@ -58,7 +58,7 @@ def test_the_environment_of_the_other_side_changes_nothing_of_the_profile(write:
     assert not clients.is_aws("labeling")
 
 
-def test_a_profile_of_the_other_side_changes_nothing_either(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_profile_does_not_change_the_labeling_profile(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_SAGEMAKER",
@@ -79,7 +79,7 @@ def test_a_profile_of_the_other_side_changes_nothing_either(write: Write, monkey
     assert (clients.is_aws("labeling"), clients.is_aws("sagemaker")) == (False, True)
 
 
-def test_a_services_section_comes_before_the_profiles_own_endpoint(write: Write) -> None:
+def test_a_services_section_overrides_the_profiles_endpoint(write: Write) -> None:
     services = (
         "[services mine]\nsagemaker =\n  endpoint_url = http://labels.lan:4566\ns3 =\n  endpoint_url = http://s3.lan\n"
     )
@@ -88,7 +88,7 @@ def test_a_services_section_comes_before_the_profiles_own_endpoint(write: Write)
     assert seen(clients.labeling) == LABELS
 
 
-def test_dual_stack_and_fips_of_the_other_side_do_not_reach_the_labeling_server(
+def test_dual_stack_and_fips_settings_for_aws_do_not_apply_to_the_labeling_server(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
@@ -96,7 +96,9 @@ def test_dual_stack_and_fips_of_the_other_side_do_not_reach_the_labeling_server(
     assert seen(write(f"[profile labels]\n{ENDPOINT}{REGION}{KEYS}").labeling) == LABELS
 
 
-def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_profiles_ca_bundle_applies_to_the_labeling_server_only(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/company.pem")
     clients = write(f"[profile labels]\nca_bundle = /nowhere/labels.crt\n{ENDPOINT}{REGION}{KEYS}")
     assert clients.labeling._endpoint.http_session._verify == "/nowhere/labels.crt"
@@ -128,7 +130,7 @@ def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pyte
         (f"[profile labels]\n{ENDPOINT}{REGION}aws_access_key_id = LABELS\n", "Partial credentials"),
     ],
 )
-def test_what_the_profile_lacks_is_named_and_never_taken_from_elsewhere(
+def test_a_setting_missing_in_the_labeling_profile_is_an_error_not_taken_from_elsewhere(
     write: Write, tmp_path: Path, config: str, missing: str
 ) -> None:
     clients = write(config)
@@ -138,7 +140,7 @@ def test_what_the_profile_lacks_is_named_and_never_taken_from_elsewhere(
     assert clients.sagemaker.meta.endpoint_url == "http://127.0.0.1:8"
 
 
-def test_the_keys_of_this_machines_role_are_never_sent_to_the_labeling_server(
+def test_keys_of_the_machines_role_are_never_sent_to_the_labeling_server(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/asked")
@@ -146,7 +148,7 @@ def test_the_keys_of_this_machines_role_are_never_sent_to_the_labeling_server(
         _ = write(f"[profile labels]\n{ENDPOINT}{REGION}").labeling
 
 
-def test_a_dead_labeling_server_is_looked_for_in_the_profile(write: Write) -> None:
+def test_the_error_for_an_unreachable_labeling_server_names_its_profile(write: Write) -> None:
     from gtseg.aws.groundtruth import GroundTruth
     from gtseg.errors import AWSError
 
@@ -156,14 +158,14 @@ def test_a_dead_labeling_server_is_looked_for_in_the_profile(write: Write) -> No
         list(GroundTruth(clients, sleep=lambda seconds: None).list_jobs())
 
 
-def test_without_a_labeling_profile_there_is_one_side(write: Write) -> None:
+def test_without_a_labeling_profile_labeling_uses_the_sagemaker_client(write: Write) -> None:
     write()
     clients = Clients()
     assert clients.labeling is clients.sagemaker
     assert clients.labeling_region == "us-west-2"
 
 
-def test_a_labeling_server_that_does_not_answer_is_looked_for_in_its_profile(write: Write) -> None:
+def test_the_error_for_a_labeling_server_that_does_not_answer_names_its_profile(write: Write) -> None:
     clients = write(f"[profile labels]\nendpoint_url = http://127.0.0.1:9\n{REGION}{KEYS}")
     with pytest.raises(AWSError, match="endpoint_url of profile 'labels'"):
         read_health(clients)

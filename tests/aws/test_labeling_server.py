@@ -55,7 +55,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.http.server_close()
 
 
-def test_its_storage_trouble_and_backlog_are_read(server: Server) -> None:
+def test_the_storage_error_and_backlog_of_a_labeling_server_are_read(server: Server) -> None:
     server.body = json.dumps(HEALTH).encode()
     health = read_health(Clients(region="us-east-1"))
     assert health is not None
@@ -63,12 +63,12 @@ def test_its_storage_trouble_and_backlog_are_read(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, b"{}"), (200, b'{"version": "0.1.0"}')])
-def test_a_server_without_such_an_address_says_nothing(server: Server, status: int, body: bytes) -> None:
+def test_a_server_without_a_health_page_has_no_health(server: Server, status: int, body: bytes) -> None:
     server.status, server.body = status, body
     assert read_health(Clients(region="us-east-1")) is None
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(server: Server) -> None:
+def test_an_endless_health_page_is_read_up_to_a_limit(server: Server) -> None:
     server.body = b'{"version": "' + b"x" * 200_000_000
     with pytest.raises(AWSError, match="health"):
         read_health(Clients(region="us-east-1"))

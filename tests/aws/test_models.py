@@ -22,12 +22,12 @@ FILES = [
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_read_as_botocore_reads_it(name: str) -> None:
+def test_a_service_model_is_decoded_as_by_botocore(name: str) -> None:
     path, theirs, ours = str(DATA / name), JSONFileLoader(), Models()
     assert (ours.exists(path), ours.load_file(path)) == (theirs.exists(path), theirs.load_file(path))
 
 
-def test_the_order_of_an_inputs_members_is_botocores() -> None:
+def test_the_members_of_an_input_are_in_botocores_order() -> None:
     path = str(DATA / "s3/2006-03-01/service-2")
     theirs, ours = (loader.load_file(path)["shapes"] for loader in (JSONFileLoader(), Models()))
     assert [(name, list(shape.get("members", ()))) for name, shape in ours.items()] == [
@@ -35,7 +35,7 @@ def test_the_order_of_an_inputs_members_is_botocores() -> None:
     ]
 
 
-def test_clients_are_made_from_them() -> None:
+def test_clients_are_created_from_the_decoded_models() -> None:
     clients = Clients(region="eu-west-1")
     assert "PutObject" in clients.s3.meta.service_model.operation_names
     assert isinstance(clients.session._session.get_component("data_loader").file_loader, Models)

@@ -11,7 +11,7 @@ import pytest
 from gtseg.aws.partitions import DNS_SUFFIXES, is_aws
 
 
-def test_the_suffixes_are_botocores() -> None:
+def test_the_host_suffixes_equal_botocores() -> None:
     partitions = json.loads((Path(botocore.__file__).parent / "data" / "partitions.json").read_bytes())
     outputs = [partition["outputs"] for partition in partitions["partitions"]]
     known = {out[name] for out in outputs for name in ("dnsSuffix", "dualStackDnsSuffix")}
@@ -36,5 +36,5 @@ def test_the_suffixes_are_botocores() -> None:
         ("", False),
     ],
 )
-def test_only_hosts_of_aws_are_aws(endpoint: str, expected: bool) -> None:
+def test_only_hosts_below_awss_suffixes_are_awss(endpoint: str, expected: bool) -> None:
     assert is_aws(endpoint) is expected

@@ -16,14 +16,14 @@ PRODUCT = {
 }
 
 
-def test_a_products_on_demand_price_is_read() -> None:
+def test_the_on_demand_price_of_a_product_is_read() -> None:
     assert read_product(json.dumps(PRODUCT)) == Decimal("0.736")
 
 
 @pytest.mark.parametrize(
     "product", ["", "[]", "{}", '{"terms": {"OnDemand": {}}}', '{"terms": {"OnDemand": {"a": 3}}}']
 )
-def test_what_is_not_understood_has_no_price(product: str) -> None:
+def test_a_product_of_another_form_has_no_price(product: str) -> None:
     assert read_product(product) is None
 
 
@@ -51,7 +51,7 @@ def pricing() -> Any:
     return boto3.client("pricing", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
 
 
-def test_the_list_is_asked_for_the_region_and_the_use(pricing: Any) -> None:
+def test_the_price_list_is_queried_by_region_and_use(pricing: Any) -> None:
     with Stubber(pricing) as stub:
         stub.add_response("get_products", {"PriceList": [json.dumps(PRODUCT)]})
         assert instance_hours(Remote(Session(pricing)), ["ml.g4dn.xlarge"], use="train") == {
@@ -59,7 +59,7 @@ def test_the_list_is_asked_for_the_region_and_the_use(pricing: Any) -> None:
         }
 
 
-def test_a_list_that_may_not_be_asked_is_no_error(pricing: Any) -> None:
+def test_no_access_to_the_price_list_is_no_error(pricing: Any) -> None:
     with Stubber(pricing) as stub:
         stub.add_client_error("get_products", "AccessDeniedException")
         assert instance_hours(Remote(Session(pricing)), ["ml.g4dn.xlarge"], use="train") == {}

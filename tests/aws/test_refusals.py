@@ -59,13 +59,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].split()[0]}-{case[1]}")
-def test_a_refusal_has_its_exit_code_and_a_way_out(case: tuple[str, str, str]) -> None:
+def test_a_refusal_has_its_exit_code_and_a_remedy(case: tuple[str, str, str]) -> None:
     error = refusal(*case)
     assert error.exit_code == CASES[case][0]
     assert CASES[case][1] in error.hint
 
 
-def test_the_two_clocks_are_told_by_the_answers_date() -> None:
+def test_the_message_about_a_wrong_clock_compares_it_with_the_responses_date() -> None:
     date = "Fri, 01 Jan 2038 00:00:00 GMT"
     hint = refusal("ListModels", "RequestExpired", "Request has expired.", date=date).hint
     assert "AWS's 2038-01-01 00:00:00 UTC" in hint
@@ -83,7 +83,7 @@ SIGNED_OUT = [
 
 
 @pytest.mark.parametrize("error", SIGNED_OUT, ids=lambda error: type(error).__name__)
-def test_whoever_is_not_signed_in_is_told_so_with_exit_code_4(error: Exception) -> None:
+def test_a_missing_or_expired_sign_in_is_exit_code_4_with_the_command_to_run(error: Exception) -> None:
     with pytest.raises(AWSError) as caught, translate("ListModels"):
         raise error
     assert caught.value.exit_code == 4
@@ -127,7 +127,7 @@ CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
-def test_credentials_that_cannot_be_had_are_exit_code_4_in_every_client(
+def test_credentials_that_cannot_be_loaded_are_exit_code_4_in_every_client(
     configured: Callable[[str], Clients], text: str
 ) -> None:
     for ask in (lambda c: c.account, lambda c: S3(c).read("s3://bucket/key")):
@@ -137,7 +137,7 @@ def test_credentials_that_cannot_be_had_are_exit_code_4_in_every_client(
         assert "`" in str(caught.value)
 
 
-def test_a_damaged_aws_configuration_is_a_setting_to_mend(configured: Callable[[str], Clients]) -> None:
+def test_a_damaged_aws_configuration_is_a_settings_error(configured: Callable[[str], Clients]) -> None:
     with pytest.raises(GtsegError, match="AWS_CONFIG_FILE") as caught:
         _ = configured("[profile p\n").account
     assert caught.value.exit_code == 2
@@ -147,16 +147,14 @@ def test_a_damaged_aws_configuration_is_a_setting_to_mend(configured: Callable[[
     "url",
     ["127.0.0.1:4566", "localhost", "http://", "http://ho st:1", "http://127.0.0.1:port", "http://h:99999"],
 )
-def test_an_endpoint_that_is_no_address_is_a_setting_to_mend(configured: Callable[[str], Clients], url: str) -> None:
+def test_an_invalid_endpoint_url_is_a_settings_error(configured: Callable[[str], Clients], url: str) -> None:
     clients = configured(f"[profile p]\nendpoint_url = {url}\naws_access_key_id = a\naws_secret_access_key = b\n")
     for ask in (lambda: clients.account, lambda: S3(clients).read("s3://bucket/key")):
         with pytest.raises(SettingsError, match="is not a valid URL"):
             ask()
 
 
-def test_an_mfa_session_is_kept_where_the_aws_cli_keeps_its_own(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_mfa_session_is_cached_in_the_aws_clis_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import botocore.session
 
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -241,7 +239,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Clients]:
 
 
 @pytest.mark.parametrize("answer", FALSE.values(), ids=FALSE)
-def test_what_is_not_awss_answer_is_said_to_be_none_and_names_the_address(
+def test_a_response_that_is_not_from_aws_is_an_error_that_names_the_address(
     false_aws: tuple[str, dict[str, Any]], at: Callable[[str], Clients], answer: tuple[int, str, bytes]
 ) -> None:
     url, told = false_aws
@@ -269,7 +267,7 @@ def test_what_is_not_awss_answer_is_said_to_be_none_and_names_the_address(
         ("endpoints", (200, "application/x-amz-json-1.1", b"[1]")),
     ],
 )
-def test_a_well_formed_answer_of_something_else_is_final_and_no_traceback(
+def test_a_well_formed_response_of_another_service_is_an_error_without_retries(
     false_aws: tuple[str, dict[str, Any]],
     at: Callable[[str], Clients],
     call: str,
@@ -282,7 +280,7 @@ def test_a_well_formed_answer_of_something_else_is_final_and_no_traceback(
     assert (caught.value.code, is_transient(caught.value)) == ("NotAWS", False)
 
 
-def test_a_dead_port_is_given_up_after_a_few_tries_and_named(at: Callable[[str], Clients]) -> None:
+def test_an_unreachable_port_is_given_up_after_a_few_attempts_and_named(at: Callable[[str], Clients]) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
@@ -292,7 +290,7 @@ def test_a_dead_port_is_given_up_after_a_few_tries_and_named(at: Callable[[str],
         assert (caught.value.code, is_transient(caught.value)) == ("ConnectionError", False)
 
 
-def test_a_proxy_that_is_configured_is_the_first_suspect(
+def test_the_message_about_a_failed_connection_names_the_configured_proxy(
     false_aws: tuple[str, dict[str, Any]], at: Callable[[str], Clients], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, told = false_aws
@@ -310,7 +308,7 @@ def test_a_proxy_that_is_configured_is_the_first_suspect(
 @pytest.mark.parametrize(
     ("spared", "found"), [("", "http_proxy"), ("127.0.0.1", None), ("*", None), ("example.com", "http_proxy")]
 )
-def test_no_proxy_is_read_as_others_read_it(spared: str, found: str | None) -> None:
+def test_no_proxy_matches_hosts_as_in_other_clients(spared: str, found: str | None) -> None:
     environ = {"http_proxy": "http://p", "NO_PROXY": spared}
     assert proxy_variable("http://127.0.0.1:1/", environ) == found
 
@@ -322,7 +320,7 @@ def new_role() -> AWSError:
     return refusal("CreateTrainingJob", "ValidationException", ROLE)
 
 
-def test_a_role_that_iam_does_not_know_yet_is_tried_again_for_a_minute() -> None:
+def test_a_new_role_that_iam_does_not_know_yet_is_retried_for_a_minute() -> None:
     left, slept = [new_role(), new_role()], []
 
     def create() -> str:
@@ -334,7 +332,7 @@ def test_a_role_that_iam_does_not_know_yet_is_tried_again_for_a_minute() -> None
     assert slept == [5.0, 5.0]
 
 
-def test_a_role_that_stays_unknown_is_exit_code_4_after_that_minute() -> None:
+def test_a_role_that_stays_unknown_for_a_minute_is_exit_code_4() -> None:
     slept: list[float] = []
 
     def create() -> str:
@@ -346,7 +344,7 @@ def test_a_role_that_stays_unknown_is_exit_code_4_after_that_minute() -> None:
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
-def test_tags_that_may_not_be_seen_stop_nothing(code: str) -> None:
+def test_missing_access_to_tags_is_no_error(code: str) -> None:
     def pages() -> Any:
         raise refusal("ListTags", code, "no")
 
@@ -364,7 +362,7 @@ class DeniedLogs:
         raise aws.ClientError({"Error": {"Code": self.code, "Message": "no"}}, "DescribeLogStreams")
 
 
-def test_a_log_that_is_denied_is_empty_and_not_asked_for_again() -> None:
+def test_a_log_without_access_is_empty_and_requested_once() -> None:
     clients = DeniedLogs("AccessDeniedException")
     tail = LogTail(clients, "job")  # type: ignore[arg-type]
     assert (tail.read(), tail.read(), clients.asked) == ([], [], 1)

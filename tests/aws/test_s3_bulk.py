@@ -60,7 +60,7 @@ def test_any_key_is_written_read_copied_and_listed(clients: Clients, bucket: str
         assert bulk.retries == 0
 
 
-def test_listings_are_boto3s(clients: Clients, bucket: str) -> None:
+def test_listings_equal_those_of_boto3(clients: Clients, bucket: str) -> None:
     with Bulk(clients) as bulk:
         uris = [f"s3://{bucket}/{n % 7}/{n:05}" for n in range(1100)]
         for _ in work_through(uris, lambda uri: bulk.put(uri, b"x", content_type="a/b"), threads=8):
@@ -77,7 +77,7 @@ def test_listings_are_boto3s(clients: Clients, bucket: str) -> None:
         assert (files, folders) == ([], [f"{n}/" for n in range(7)])
 
 
-def test_refusals_carry_awss_codes(clients: Clients, bucket: str) -> None:
+def test_refusals_have_the_error_codes_of_aws(clients: Clients, bucket: str) -> None:
     with Bulk(clients) as bulk:
         etag = bulk.put(f"s3://{bucket}/k", b"x", content_type="a/b")
         refused: list[tuple[str, Callable[[], object]]] = [
@@ -202,13 +202,13 @@ ERROR = b"<Error><Code>%s</Code><Message>m</Message></Error>"
         b"nonsense\r\n\r\n",
     ],
 )
-def test_what_may_pass_is_tried_again(lie: Any, bad: bytes | None) -> None:
+def test_temporary_failures_are_retried(lie: Any, bad: bytes | None) -> None:
     bulk, liar = lie(bad, GOOD)
     assert bulk.get("s3://bucket/key").body == b"hello"
     assert (bulk.retries, len(liar.requests)) == (1, 2)
 
 
-def test_a_connection_is_used_again_by_whoever_comes_next(lie: Any) -> None:
+def test_a_connection_is_reused_by_the_next_request(lie: Any) -> None:
     bulk, liar = lie(GOOD, GOOD, GOOD)
     for _ in range(3):
         thread = threading.Thread(target=bulk.get, args=("s3://bucket/key",))
@@ -217,13 +217,13 @@ def test_a_connection_is_used_again_by_whoever_comes_next(lie: Any) -> None:
     assert (len(liar.requests), len(bulk._connections)) == (3, 1)
 
 
-def test_a_head_that_comes_in_pieces_is_read_like_one_that_does_not(lie: Any) -> None:
+def test_headers_that_arrive_in_pieces_are_read_like_whole_ones(lie: Any) -> None:
     padded = answer(**{f"x_{n}": "x" * 20_000 for n in range(4)}, etag='"abc-1"')  # more than is buffered
     bulk, _ = lie(padded, answer(etag='"abc-1"'))
     assert bulk.get("s3://bucket/key") == bulk.get("s3://bucket/key")
 
 
-def test_patience_has_an_end(lie: Any) -> None:
+def test_retrying_ends_after_a_limit(lie: Any) -> None:
     bulk, liar = lie(*[answer(status=503, body=ERROR % b"SlowDown")] * 30)
     with pytest.raises(AWSError, match="SlowDown"):
         bulk.get("s3://bucket/key")
@@ -241,35 +241,35 @@ def test_patience_has_an_end(lie: Any) -> None:
         b"HTTP/1.1 200 OK\r\n\r\n",
     ],
 )
-def test_who_falls_silent_is_asked_again(lie: Any, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
+def test_a_request_without_a_response_is_sent_again(lie: Any, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
     monkeypatch.setattr(connections, "READ_SECONDS", 1)
     bulk, liar = lie(part, GOOD)
     assert bulk.get("s3://bucket/key").body == b"hello"
     assert (bulk.retries, len(liar.requests)) == (1, 2)
 
 
-def test_an_error_inside_a_copys_200_is_an_error(lie: Any) -> None:
+def test_an_error_in_the_body_of_a_copys_200_response_is_raised(lie: Any) -> None:
     done = answer(b"<CopyObjectResult><ETag>&quot;abc&quot;</ETag></CopyObjectResult>")
     bulk, liar = lie(answer(ERROR % b"InternalError"), done)
     assert bulk.copy("s3://bucket/a", "s3://bucket/b", if_match="abc") == "abc"
     assert len(liar.requests) == 2
 
 
-def test_chunks_and_the_spaces_before_them_are_read(lie: Any) -> None:
+def test_a_chunked_body_with_leading_spaces_is_read(lie: Any) -> None:
     body = b"\n   <CopyObjectResult><ETag>&quot;abc&quot;</ETag></CopyObjectResult>"
     chunks = b"2\r\n" + body[:2] + b"\r\n" + b"%x;ext=1\r\n" % len(body[2:]) + body[2:] + b"\r\n0\r\ntrailer: x\r\n\r\n"
     bulk, _ = lie(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
     assert bulk.copy("s3://bucket/a", "s3://bucket/b", if_match="abc") == "abc"
 
 
-def test_a_wrong_clock_is_set_right(lie: Any) -> None:
+def test_a_wrong_clock_is_corrected_from_the_response(lie: Any) -> None:
     skewed = answer(status=403, body=ERROR % b"RequestTimeTooSkewed", date="Fri, 01 Jan 2038 00:00:00 GMT")
     bulk, liar = lie(skewed, GOOD)
     bulk.get("s3://bucket/key")
     assert b"x-amz-date: 20380101T" in liar.requests[1]
 
 
-def test_an_etag_that_is_no_md5_is_not_taken_for_one(lie: Any) -> None:
+def test_an_etag_that_is_not_an_md5_is_not_compared_with_the_bytes(lie: Any) -> None:
     kms = {"etag": '"' + "0" * 32 + '"', "x_amz_server_side_encryption": "aws:kms"}
     bulk, _ = lie(answer(**kms), answer(etag='"' + "0" * 32 + '-2"'))
     assert bulk.get("s3://bucket/key").md5 == ""
@@ -285,7 +285,7 @@ def test_a_bucket_in_another_region_is_found(lie: Any) -> None:
     assert b"/eu-west-1/s3/" in liar.requests[-1]
 
 
-def test_a_bucket_that_denies_these_keys_is_read_as_anybody(lie: Any) -> None:
+def test_a_public_bucket_that_denies_the_callers_keys_is_read_unsigned(lie: Any) -> None:
     denied = answer(status=403, body=ERROR % b"AccessDenied")
     bulk, liar = lie(denied, GOOD, GOOD)
     assert bulk.get("s3://bucket/key").body == b"hello"
@@ -302,7 +302,7 @@ def test_a_session_token_is_sent(lie: Any, monkeypatch: pytest.MonkeyPatch) -> N
     assert b"x-amz-security-token: the-token\r\n" in liar.requests[0]
 
 
-def test_a_proxy_is_asked_to_connect(lie: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_through_a_proxy_uses_connect(lie: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     bulk, liar = lie(b"HTTP/1.1 200 Connected\r\n\r\n", GOOD)
     monkeypatch.setenv("HTTP_PROXY", liar.url.replace("http://", "http://me:p%40ss@"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example.test:1234")
@@ -313,7 +313,7 @@ def test_a_proxy_is_asked_to_connect(lie: Any, monkeypatch: pytest.MonkeyPatch) 
     assert b"GET /" in liar.requests[1]
 
 
-def test_damaged_listings_are_read_again(lie: Any) -> None:
+def test_a_damaged_listing_is_requested_again(lie: Any) -> None:
     page = (
         b"<ListBucketResult><Contents><Key>a%20b</Key><LastModified>2026-11-20T10:00:00.000Z</LastModified>"
         b"<ETag>&quot;e&quot;</ETag><Size>5</Size></Contents></ListBucketResult>"
@@ -328,7 +328,7 @@ def test_damaged_listings_are_read_again(lie: Any) -> None:
     assert bulk.retries == 3
 
 
-def test_aws_has_its_own_hosts() -> None:
+def test_requests_to_aws_use_the_hosts_of_the_region() -> None:
     clients = Clients(region="eu-central-1")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
@@ -344,7 +344,7 @@ def test_aws_has_its_own_hosts() -> None:
     assert (endpoint.base, endpoint.region, endpoint.host_header) == ("/", "eu-central-1", endpoint.host)
 
 
-def test_the_first_error_stops_the_rest() -> None:
+def test_the_first_error_stops_the_remaining_transfers() -> None:
     begun: list[int] = []
     fetched: list[int] = []
 
@@ -363,7 +363,7 @@ def test_the_first_error_stops_the_rest() -> None:
     assert len(begun) <= len(fetched) + 2 * 4 + 1
 
 
-def test_a_folder_comes_out_in_order_and_is_sent_once(clients: Clients, bucket: str, tmp_path: Path) -> None:
+def test_a_folder_is_uploaded_once_with_results_in_order(clients: Clients, bucket: str, tmp_path: Path) -> None:
     names = [f"{n % 3}/{n:02}.txt" for n in range(40)]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -380,7 +380,7 @@ def test_a_folder_comes_out_in_order_and_is_sent_once(clients: Clients, bucket: 
     assert S3(clients).read(again[3].uri)[0] == b"changed"
 
 
-def test_a_body_in_a_file_is_sent_like_any_other(clients: Clients, bucket: str, tmp_path: Path) -> None:
+def test_a_body_in_a_file_is_sent_like_one_in_memory(clients: Clients, bucket: str, tmp_path: Path) -> None:
     body = bytes(range(256)) * 3000
     path = tmp_path / "body"
     path.write_bytes(body)
@@ -390,7 +390,7 @@ def test_a_body_in_a_file_is_sent_like_any_other(clients: Clients, bucket: str, 
         assert bulk.get(f"s3://{bucket}/from-file").body == body
 
 
-def test_a_body_in_a_file_is_the_same_for_every_attempt(tmp_path: Path) -> None:
+def test_a_body_in_a_file_can_be_read_again_for_each_attempt(tmp_path: Path) -> None:
     content = bytes(range(256)) * 3000
     path = tmp_path / "body"
     path.write_bytes(content)
@@ -400,7 +400,7 @@ def test_a_body_in_a_file_is_the_same_for_every_attempt(tmp_path: Path) -> None:
         assert (len(body), body.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_nothing_piles_up_where_results_are_not_fetched() -> None:
+def test_results_that_are_not_fetched_bound_the_work_in_progress() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:

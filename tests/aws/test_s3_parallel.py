@@ -12,7 +12,7 @@ from polling import wait_for
 from gtseg.aws.s3 import Budget, work_through
 
 
-def test_what_is_out_at_once_stays_within_the_budget() -> None:
+def test_work_in_progress_stays_within_the_budget() -> None:
     budget, lock, out, most = Budget(10), threading.Lock(), 0, 0
 
     def work(units: int) -> None:
@@ -32,7 +32,7 @@ def test_what_is_out_at_once_stays_within_the_budget() -> None:
         pass
 
 
-def test_a_large_piece_of_work_is_not_overtaken_for_ever() -> None:
+def test_small_items_do_not_overtake_a_large_one_that_waits() -> None:
     """First come, first served: a small one that comes later waits behind the large one, though it would fit."""
     budget, order = Budget(10), []
     budget.take(6)
@@ -52,7 +52,7 @@ def test_a_large_piece_of_work_is_not_overtaken_for_ever() -> None:
     assert order == [10, 1]
 
 
-def test_no_more_than_asked_for_is_under_way_or_waiting() -> None:
+def test_work_in_progress_and_waiting_results_are_bounded() -> None:
     fetched, ahead = 0, []
     numbers = (ahead.append(n - fetched) or n for n in range(500))
     for _ in work_through(numbers, lambda n: n, threads=4, most=6):
@@ -62,14 +62,14 @@ def test_no_more_than_asked_for_is_under_way_or_waiting() -> None:
     assert max(ahead) <= 6 + 1
 
 
-def test_one_work_feeds_another() -> None:
+def test_the_results_of_one_pool_are_the_items_of_another() -> None:
     """Results of the first are the second's items: every one arrives once, whichever thread had it."""
     first = work_through(range(300), lambda n: n + 1, threads=7, most=7)
     second = work_through(first, lambda pair: pair[1] * 2, threads=3)
     assert sorted((item, result) for (item, _), result in second) == [(n, 2 * n + 2) for n in range(300)]
 
 
-def test_an_error_at_the_source_of_two_works_ends_both() -> None:
+def test_an_error_in_the_source_ends_both_chained_pools() -> None:
     def work(number: int) -> int:
         if number == 40:
             raise ValueError("forty")
@@ -83,7 +83,7 @@ def test_an_error_at_the_source_of_two_works_ends_both() -> None:
     assert threading.active_count() == before
 
 
-def test_who_leaves_early_leaves_no_thread_behind() -> None:
+def test_a_reader_that_stops_early_leaves_no_thread() -> None:
     before = threading.active_count()
     first = work_through(range(100_000), lambda n: n, threads=5, most=5)
     second = work_through(first, lambda pair: pair[1], threads=2)

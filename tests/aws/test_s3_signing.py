@@ -27,7 +27,7 @@ def botocore_authorization(
 
 @given(keys, st.dictionaries(keys, keys, max_size=3), st.sampled_from([None, "token=="]), st.binary(max_size=9))
 @settings(deadline=None, max_examples=80)
-def test_any_key_and_query_is_signed_as_botocore_signs_it(
+def test_any_key_and_query_is_signed_as_by_botocore(
     key: str, parameters: dict[str, str], token: str | None, body: bytes
 ) -> None:
     who = Credentials("AKID", "secret", token)
@@ -42,7 +42,7 @@ def test_any_key_and_query_is_signed_as_botocore_signs_it(
     pytest.fail(f"{signed['authorization']} != {expected}")
 
 
-def test_a_refreshed_session_signs_with_its_new_keys() -> None:
+def test_a_refreshed_session_signs_with_the_new_keys() -> None:
     class Rotating:
         turn = 0
 
@@ -56,7 +56,7 @@ def test_a_refreshed_session_signs_with_its_new_keys() -> None:
     assert first["authorization"] != second["authorization"]
 
 
-def test_a_new_day_has_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_signing_key_changes_with_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
     signer = Signer(Credentials("a", "b"), "us-east-1")
     signer.clock_offset = 86400 * 2
     moved = dict(signer.sign("GET", "/b/k", query="", headers={"host": "h"}, body=b""))
@@ -66,5 +66,5 @@ def test_a_new_day_has_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moved["authorization"].split("Signature=")[1] != back["authorization"].split("Signature=")[1]
 
 
-def test_the_hash_of_nothing_is_known() -> None:
+def test_the_hash_of_an_empty_body_is_a_constant() -> None:
     assert signing.EMPTY_SHA256 == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

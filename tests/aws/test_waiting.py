@@ -26,27 +26,27 @@ def throttled() -> AWSError:
     return AWSError("DescribeLabelingJob", "ThrottlingException", "Rate exceeded")
 
 
-def test_throttling_and_broken_connections_are_waited_out() -> None:
+def test_throttling_and_broken_connections_are_retried() -> None:
     script = Script(throttled(), AWSError("x", "ConnectionError", "reset"), AWSError("x", "InternalFailure", ""), "ok")
     assert persist(script, sleep=script.sleep) == "ok"
     assert len(script.slept) == 3
 
 
-def test_what_does_not_pass_is_raised_at_once() -> None:
+def test_a_permanent_failure_is_raised_without_a_retry() -> None:
     script = Script(AWSError("x", "AccessDenied", "no"))
     with pytest.raises(AWSError, match="AccessDenied"):
         persist(script, sleep=script.sleep)
     assert script.slept == []
 
 
-def test_persistence_has_an_end() -> None:
+def test_retries_of_a_call_end_after_a_limit() -> None:
     script = Script(throttled())
     with pytest.raises(AWSError, match="Rate exceeded"):
         persist(script, sleep=script.sleep)
     assert 5 < len(script.slept) < 60
 
 
-def test_looks_start_a_second_apart_and_back_off_to_thirty() -> None:
+def test_polls_start_a_second_apart_and_back_off_to_thirty_seconds() -> None:
     script = Script(*[False] * 15, True)
     assert poll(script, until=bool, patience=1e6, resume="", sleep=script.sleep) is True
     assert 1 <= script.slept[0] <= 7.1
@@ -54,12 +54,12 @@ def test_looks_start_a_second_apart_and_back_off_to_thirty() -> None:
     assert len(set(script.slept[-4:])) > 1
 
 
-def test_a_wait_survives_throttling_in_its_middle() -> None:
+def test_throttling_does_not_end_a_wait() -> None:
     script = Script(False, throttled(), throttled(), True)
     assert poll(script, until=bool, patience=1e6, resume="", sleep=script.sleep) is True
 
 
-def test_a_wait_without_end_ends_and_says_how_to_come_back() -> None:
+def test_a_wait_times_out_with_the_command_that_resumes_it() -> None:
     script = Script(False)
     with pytest.raises(WaitTimeout, match="come back with x"):
         poll(script, until=bool, patience=100, resume="come back with x", sleep=script.sleep)

@@ -15,7 +15,7 @@ from gtseg.pipeline.run.events import Event
 MOMENT = datetime(2026, 11, 29, 21, 49, 24, tzinfo=UTC)
 
 
-def test_times_are_iso_8601_in_documents_and_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+def test_times_are_iso_8601_in_json_documents_and_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"created": MOMENT, "cost": Decimal("1.50")})
     assert json.loads(capsys.readouterr().out) == {"created": "2026-11-29T21:49:24+00:00", "cost": "1.50"}
     stream = io.StringIO()

@@ -43,7 +43,7 @@ def as_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: lines)
 
 
-def test_every_package_that_the_tree_imports_belongs_to_the_base_install_or_to_an_extra() -> None:
+def test_every_imported_package_is_declared_in_the_base_install_or_an_extra() -> None:
     known = {*sys.stdlib_module_names, *BASE, "gtseg"}
     wanted = {(i.partition(".")[0], module_name(path)) for path in MODULES for i in imports_of(path)}
     assert [(top, where) for top, where in sorted(wanted) if top not in known and not extra_of(top)] == []
@@ -62,11 +62,11 @@ def test_every_package_that_the_tree_imports_belongs_to_the_base_install_or_to_a
         ("pytest", None),
     ],
 )
-def test_a_module_is_known_by_its_extra(module: str, extra: str | None) -> None:
+def test_the_extra_of_a_module_is_found(module: str, extra: str | None) -> None:
     assert extra_of(module) == extra
 
 
-def test_footprints_without_geo_are_one_line_before_anything_is_asked(
+def test_footprints_without_extra_geo_end_with_one_line_before_any_request(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith(("gtseg.imports", "affine", "rasterio"))]:

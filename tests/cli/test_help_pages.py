@@ -59,7 +59,7 @@ def test_the_command_line_accepts_the_example(path: str) -> None:
         command.make_parser(context).parse_args(words[len(own) + 1 :])  # raises on an unknown option
 
 
-def test_the_page_of_commands_is_what_the_help_says() -> None:
+def test_docs_commands_equals_the_help() -> None:
     found = importlib.util.spec_from_file_location("commands_script", ROOT / "scripts" / "commands.py")
     assert found is not None
     assert found.loader is not None

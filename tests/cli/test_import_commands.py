@@ -53,7 +53,7 @@ def write_pair(project: Path, name: str, mask: list[list[int]]) -> None:
         image.save(project / folder / f"{name}.png")
 
 
-def test_tiles_come_into_the_run_and_go_out_as_coco_and_back_exactly(project: Path, gtseg: Any) -> None:
+def test_imported_tiles_survive_a_round_trip_through_coco_exactly(project: Path, gtseg: Any) -> None:
     tiles = DATA / "tiles" / "robosat"
     done = gtseg(
         "import",
@@ -76,7 +76,7 @@ def test_tiles_come_into_the_run_and_go_out_as_coco_and_back_exactly(project: Pa
         assert (np.asarray(Image.open(path)) == np.asarray(came_in)).all()
 
 
-def test_masks_without_a_table_are_shown_and_nothing_is_done_until_confirmed(project: Path, gtseg: Any) -> None:
+def test_masks_without_a_color_table_are_shown_and_imported_after_confirmation_only(project: Path, gtseg: Any) -> None:
     write_pair(project, "a", [[0, 1], [2, 2]])
     asked = gtseg("import", "masks", "images", "masks", "--no-upload")
     assert asked.returncode == 2
@@ -88,7 +88,7 @@ def test_masks_without_a_table_are_shown_and_nothing_is_done_until_confirmed(pro
 
 
 @pytest.mark.parametrize("document", [{"map": {"0": 5, "1": 9}}, {"map": {"5": 0, "9": 1}}])
-def test_a_label_map_is_understood_in_both_directions(project: Path, gtseg: Any, document: dict) -> None:
+def test_a_label_map_may_be_class_to_value_or_value_to_class(project: Path, gtseg: Any, document: dict) -> None:
     """SageMaker's own is class -> stored value; people write it the other way round."""
     write_pair(project, "a", [[5, 9], [9, 9]])
     (project / "map.json").write_text(json.dumps(document))
@@ -99,7 +99,7 @@ def test_a_label_map_is_understood_in_both_directions(project: Path, gtseg: Any,
     assert np.asarray(mask).tolist() == [[0, 1], [1, 1]]
 
 
-def test_what_was_skipped_is_counted_and_ends_in_code_5(project: Path, gtseg: Any) -> None:
+def test_skipped_images_are_counted_and_end_with_exit_code_5(project: Path, gtseg: Any) -> None:
     write_pair(project, "a", [[0, 1], [1, 1]])
     write_pair(project, "b", [[0, 1], [1, 1]])
     Image.new("L", (9, 9)).save(project / "masks" / "b.png")
@@ -108,7 +108,7 @@ def test_what_was_skipped_is_counted_and_ends_in_code_5(project: Path, gtseg: An
     assert "9x9 pixels, its image has 2x2" in done.stderr
 
 
-def test_spacenet_chips_come_from_the_bucket_window_by_window(project: Path, gtseg: Any, shared_aws: Any) -> None:
+def test_spacenet_chips_are_imported_from_a_bucket(project: Path, gtseg: Any, shared_aws: Any) -> None:
     bucket = f"scenes-{uuid.uuid4().hex[:8]}"
     s3 = shared_aws.client("s3")
     s3.create_bucket(Bucket=bucket)
@@ -135,7 +135,7 @@ STRANGER = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY"
 
 
 @pytest.mark.parametrize("who", [NOBODY, STRANGER], ids=["nobody", "stranger"])
-def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do_not(
+def test_scenes_of_a_public_bucket_are_read_unsigned_and_those_of_a_private_one_refused(
     project: Path, gtseg: Any, shared_aws: Any, who: dict[str, str | None]
 ) -> None:
     bucket = f"public-{uuid.uuid4().hex[:8]}"
@@ -178,14 +178,14 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
         (("import", "masks", DATA, DATA, "--name", "no good"), "--name"),
     ],
 )
-def test_wrong_input_is_one_clear_message(gtseg: Any, arguments: tuple[object, ...], words: str) -> None:
+def test_invalid_input_ends_with_one_message(gtseg: Any, arguments: tuple[object, ...], words: str) -> None:
     done = gtseg(*arguments)
     assert done.returncode in {2, 3}, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: Any) -> None:
+def test_tiles_of_a_slippy_map_are_imported_with_a_label_maker_config(project: Path, gtseg: Any) -> None:
     """Label Maker's whole beginning in one command: its config's box, zoom, classes and ratio, a local extract."""
     buffer = io.BytesIO()
     Image.new("RGB", (256, 256), "olive").save(buffer, "JPEG")
@@ -237,7 +237,7 @@ def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: 
     assert "secret" not in sparse.stderr + (project / "imports" / "tiles" / "import.json").read_text()
 
 
-def test_an_import_names_what_it_came_from_and_diff_tells_two_apart(project: Path, gtseg: Any, shared_aws: Any) -> None:
+def test_an_import_records_its_source_and_diff_compares_two_imports(project: Path, gtseg: Any, shared_aws: Any) -> None:
     runs = {}
     for name, mask in (("one", [[0, 1], [1, 1]]), ("two", [[0, 1], [1, 0]])):
         write_pair(project, "a", mask)
@@ -266,7 +266,7 @@ def project_name(project: Path) -> str:
     return (project / "gtseg.toml").read_text().split('"')[1]
 
 
-def test_the_datasets_split_goes_out(project: Path, gtseg: Any) -> None:
+def test_an_export_has_the_splits_of_the_dataset(project: Path, gtseg: Any) -> None:
     for number in range(12):
         write_pair(project, f"p{number}", [[0, 1, 1], [1, 0, 255], [2, 2, number % 2]])
         Image.new("RGB", (3, 3), (20 * number, 0, 90)).save(project / "images" / f"p{number}.png")
@@ -286,7 +286,7 @@ def test_the_datasets_split_goes_out(project: Path, gtseg: Any) -> None:
     assert (project / "out-cvat/annotations.xml").read_text().count('subset="train"') == split["train"]
 
 
-def test_an_import_without_labels_or_like_another_keeps_the_runs_labels(project: Path, gtseg: Any) -> None:
+def test_an_import_without_labels_or_with_equal_ones_keeps_the_runs_labels(project: Path, gtseg: Any) -> None:
     write_pair(project, "a", [[0, 1], [1, 1]])
     assert gtseg("import", "masks", "images", "masks", "--labels", "cat", "--yes").returncode == 0
     before = gtseg("status", "--json").stdout
@@ -297,7 +297,7 @@ def test_an_import_without_labels_or_like_another_keeps_the_runs_labels(project:
     assert gtseg("status", "--json").stdout == before
 
 
-def test_less_than_half_changes_nothing_without_yes(project: Path, gtseg: Any) -> None:
+def test_an_import_with_labels_for_less_than_half_needs_yes(project: Path, gtseg: Any) -> None:
     for name in ("a", "b", "c"):
         write_pair(project, name, [[0, 1], [1, 1]])
     for name in ("b", "c"):
@@ -310,7 +310,7 @@ def test_less_than_half_changes_nothing_without_yes(project: Path, gtseg: Any) -
     assert gtseg(*asked).returncode == 5
 
 
-def test_names_that_look_alike_are_asked_about(project: Path, gtseg: Any) -> None:
+def test_similar_class_names_need_a_decision(project: Path, gtseg: Any) -> None:
     write_pair(project, "a", [[0, 1], [2, 2]])
     (project / "colors.json").write_text('{"background": 0, "Car": 1, "car": 2}')
     asked = ("import", "masks", "images", "masks", "--colors", "colors.json", "--no-upload", "--json")

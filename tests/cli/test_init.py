@@ -28,7 +28,7 @@ def test_init_writes_settings_that_load_and_a_template(tmp_path: Path, monkeypat
     assert "<crowd-semantic-segmentation" in (folder / "template.liquid").read_text()
 
 
-def test_what_exists_is_never_overwritten_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_files_are_kept_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gtseg.toml").write_text("mine")
     assert init(str(tmp_path), "--json") == 0
     assert (tmp_path / "gtseg.toml").read_text() == "mine"
@@ -37,7 +37,7 @@ def test_what_exists_is_never_overwritten_and_told(tmp_path: Path, capsys: pytes
     assert "exists already" in err
 
 
-def test_a_name_can_be_given_and_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_given_project_name_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert init(str(tmp_path / "new"), "--name", "turtles") == 0
     assert tomllib.loads((tmp_path / "new" / "gtseg.toml").read_text())["project"]["name"] == "turtles"
     assert init(str(tmp_path / "other"), "--name", "a b") == 2
@@ -45,7 +45,7 @@ def test_a_name_can_be_given_and_is_checked(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_writable_is_one_line_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = [
         sys.executable,

@@ -51,7 +51,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert set(done.stdout.split()) & (HEAVY - typers_own) == set()
 
 
-def test_every_fixed_name_is_in_the_help_and_answers_its_own() -> None:
+def test_every_documented_command_is_listed_and_has_its_own_help() -> None:
     from gtseg.cli import COMMANDS
 
     text = gtseg("--help").stdout
@@ -61,7 +61,7 @@ def test_every_fixed_name_is_in_the_help_and_answers_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FIXED - {"local"}))
-def test_every_commands_help_opens_with_its_sentence_and_names_the_shared_options(name: str) -> None:
+def test_every_help_starts_with_its_summary_and_lists_the_shared_options(name: str) -> None:
     done = gtseg(name, "--help")
     assert done.returncode == 0, done.stderr
     assert "--json" in done.stdout
@@ -89,7 +89,7 @@ def test_without_gtseg_toml_every_command_names_gtseg_init(name: str, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-def test_without_credentials_it_is_exit_code_4_in_one_message(tmp_path: Path) -> None:
+def test_missing_credentials_are_one_message_with_exit_code_4(tmp_path: Path) -> None:
     gtseg("init", cwd=tmp_path)
     done = gtseg("status", cwd=tmp_path, AWS_REGION="us-east-1")
     assert done.returncode == 4
@@ -98,7 +98,7 @@ def test_without_credentials_it_is_exit_code_4_in_one_message(tmp_path: Path) ->
     assert done.stdout == ""
 
 
-def test_an_address_where_nobody_answers_is_told(tmp_path: Path) -> None:
+def test_an_unreachable_endpoint_is_named(tmp_path: Path) -> None:
     gtseg("init", cwd=tmp_path)
     keys = {
         "AWS_REGION": "us-east-1",
@@ -111,7 +111,7 @@ def test_an_address_where_nobody_answers_is_told(tmp_path: Path) -> None:
     assert "AWS_ENDPOINT_URL" in done.stderr
 
 
-def test_a_wrong_flag_value_is_one_message(tmp_path: Path) -> None:
+def test_an_invalid_option_value_is_one_message(tmp_path: Path) -> None:
     gtseg("init", cwd=tmp_path)
     done = gtseg("status", "--set", "labeling.workers_per_object=12", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
@@ -119,7 +119,7 @@ def test_a_wrong_flag_value_is_one_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["label", "--next", "0"], ["verify", "--machine", "0"]])
-def test_a_number_of_none_is_refused_and_not_taken_for_an_option_left_out(arguments: list[str], tmp_path: Path) -> None:
+def test_a_number_of_zero_is_refused_and_not_treated_as_an_absent_option(arguments: list[str], tmp_path: Path) -> None:
     done = gtseg(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert f"Invalid value for '{arguments[1]}'" in done.stderr

@@ -16,7 +16,7 @@ class Size:
     deep: Annotated[bool, typer.Option("--deep/--flat")] = True
 
 
-def test_a_group_is_options_on_the_command_line_and_one_value_inside() -> None:
+def test_a_group_of_options_becomes_one_value() -> None:
     app, seen = typer.Typer(), []
 
     @app.command()

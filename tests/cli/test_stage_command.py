@@ -43,7 +43,7 @@ def test_the_run_is_saved_unless_it_is_a_dry_run(dry_run: bool, capsys: pytest.C
     assert capsys.readouterr().err == "label: heard\n"
 
 
-def test_a_section_is_answered_in_json_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_section_is_printed_as_json_with_json(capsys: pytest.CaptureFixture[str]) -> None:
     answer(JOB, as_json=False)
     answer(None, as_json=True)
     assert capsys.readouterr().out == ""

@@ -19,5 +19,5 @@ from gtseg.core.addresses import public_address
         ("https://[broken", "..."),
     ],
 )
-def test_an_address_is_written_without_its_secrets(address: str, public: str) -> None:
+def test_an_address_is_printed_without_its_secrets(address: str, public: str) -> None:
     assert public_address(address) == public

@@ -30,7 +30,7 @@ def answer(mask: list[list[int]], worker: str = "w") -> dict:
     }
 
 
-def test_colours_become_classes() -> None:
+def test_colors_become_classes() -> None:
     (found,) = read_answers({"answers": [answer([[0, 1]])]}, CLASSES)
     assert found.mask.tolist() == [[0, 1]]
     assert (found.worker, found.seconds) == ("w", 4.5)
@@ -43,7 +43,7 @@ def test_agreement_is_the_mean_over_pairs() -> None:
     assert equal == pytest.approx((1 + 0.5 + 0.5) / 3)
 
 
-def test_two_who_found_nothing_agree_and_one_alone_does_not() -> None:
+def test_two_empty_answers_agree_and_an_empty_one_disagrees_with_a_labeled_one() -> None:
     empty = np.zeros((2, 2), np.uint8)
     assert pairwise_agreement([empty, empty], 2) == (1.0, 1.0)
     assert pairwise_agreement([empty], 2) is None
@@ -52,6 +52,6 @@ def test_two_who_found_nothing_agree_and_one_alone_does_not() -> None:
 @pytest.mark.parametrize(
     "response", [{}, {"answers": [{}]}, {"answers": [{"answerContent": {"x": 1}}]}, {"answers": 3}]
 )
-def test_what_is_no_answer_is_a_mask_error(response) -> None:
+def test_an_invalid_answer_is_a_mask_error(response) -> None:
     with pytest.raises(MaskError):
         read_answers(response, CLASSES)

@@ -17,7 +17,7 @@ def answer(worker: str, *rows: list[int], seconds: float | None = 1.0) -> Worker
     return WorkerAnswer(worker, mask(*rows), seconds)
 
 
-def test_workers_are_scored_by_all_their_pixels_together() -> None:
+def test_a_workers_score_is_over_all_their_pixels() -> None:
     tally = Tally(CLASSES)
     tally.add("a", [answer("ann", [1, 1, 0, 0]), answer("bob", [1, 0, 0, 0])])
     tally.add("b", [answer("ann", [1, 1, 1, 1]), answer("bob", [1, 1, 1, 1])])
@@ -30,7 +30,7 @@ def test_workers_are_scored_by_all_their_pixels_together() -> None:
     assert dog.others is None
 
 
-def test_gold_counts_for_a_single_answer_and_leaves_void_out() -> None:
+def test_gold_scores_a_single_answer_and_ignores_void() -> None:
     tally = Tally(CLASSES)
     tally.add("a", [answer("ann", [1, 2, 1])], consolidated=mask([1, 2, 1]), gold=mask([1, 1, 255]))
     (worker,) = tally.result().workers
@@ -39,7 +39,7 @@ def test_gold_counts_for_a_single_answer_and_leaves_void_out() -> None:
     assert worker.gold_images == 1
 
 
-def test_who_is_slow_and_who_is_off_stands_out() -> None:
+def test_slow_and_deviating_workers_are_marked() -> None:
     tally = Tally(CLASSES)
     for number in range(3):
         tally.add(
@@ -53,7 +53,7 @@ def test_who_is_slow_and_who_is_off_stands_out() -> None:
     assert marks == {"ann": (False, False), "bob": (True, False), "cy": (False, True), "dan": (False, False)}
 
 
-def test_masks_of_two_sizes_are_compared_with_nothing() -> None:
+def test_masks_of_different_sizes_are_not_compared() -> None:
     tally = Tally(CLASSES)
     tally.add("a", [answer("ann", [1, 1]), answer("bob", [1])], gold=mask([1, 1, 1]))
     result = tally.result()
@@ -61,12 +61,12 @@ def test_masks_of_two_sizes_are_compared_with_nothing() -> None:
     assert {worker.score for worker in result.workers} == {None}
 
 
-def test_nothing_is_nobody() -> None:
+def test_a_tally_of_no_answers_has_no_workers() -> None:
     result = Tally(CLASSES).result()
     assert (result.images, result.workers, result.miou) == ((), (), None)
 
 
-def test_an_answer_that_began_with_a_suggestion_is_compared_with_nothing() -> None:
+def test_an_answer_that_started_from_a_suggestion_is_not_compared() -> None:
     ones, twos = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
     tally = Tally(("BACKGROUND", "cat"))
     tally.add(

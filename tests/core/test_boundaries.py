@@ -20,7 +20,7 @@ def test_equal_masks_have_perfect_boundaries() -> None:
     assert np.isnan(boundary_f1(square(), square(), 3)[2])
 
 
-def test_a_shift_within_the_tolerance_is_forgiven_and_a_larger_one_is_not() -> None:
+def test_a_shift_within_the_tolerance_costs_nothing_and_a_larger_one_does() -> None:
     assert boundary_f1(square(), square(1), 2)[1] == 1
     assert 0.3 < boundary_f1(square(), square(10), 2)[1] < 0.7
 
@@ -29,7 +29,7 @@ def test_a_class_with_a_boundary_in_one_mask_only_scores_zero() -> None:
     assert boundary_f1(square(), np.zeros((100, 100), np.uint8), 2).tolist() == [0, 0]
 
 
-def test_the_edge_of_the_image_and_void_are_no_boundary() -> None:
+def test_the_edge_of_the_image_and_void_are_not_boundaries() -> None:
     mask = square()
     assert np.isnan(boundary_f1(np.ones((9, 9), np.uint8), np.ones((9, 9), np.uint8), 2)).all()
     holed = np.where(mask == 1, 255, 0).astype(np.uint8)
@@ -38,14 +38,14 @@ def test_the_edge_of_the_image_and_void_are_no_boundary() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14)), st.integers(1, 5))
-def test_growing_reaches_exactly_the_euclidean_distance(bits, reach) -> None:
+def test_dilation_reaches_exactly_the_euclidean_distance(bits, reach) -> None:
     points = np.argwhere(bits)
     for place in np.ndindex(bits.shape):
         near = len(points) and ((points - place) ** 2).sum(1).min() <= reach**2
         assert grow(bits, reach)[place] == bool(near)
 
 
-def test_it_agrees_with_a_distance_transform() -> None:
+def test_the_boundary_score_equals_one_from_a_distance_transform() -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
     rng = np.random.default_rng(0)
     truth = (ndimage.gaussian_filter(rng.normal(size=(80, 90)), 6) > 0).astype(np.uint8)

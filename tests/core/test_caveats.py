@@ -20,7 +20,7 @@ def said(truth: object, prediction: object, *, images: int = 10) -> list[str]:
     return list(score_warnings(scored(truth, prediction, images=images), ("BACKGROUND", "cat", "dog")))
 
 
-def test_a_score_of_all_classes_without_void_raises_no_concern() -> None:
+def test_a_score_of_all_classes_without_void_has_no_caveat() -> None:
     assert said([[0, 1, 2, 2]] * 4, [[0, 1, 2, 1]] * 4) == []
 
 
@@ -31,12 +31,12 @@ def test_a_class_without_a_true_pixel_is_named_whether_predicted_or_not() -> Non
     assert words.startswith("class 'dog' has no true pixel; 10 are predicted")
 
 
-def test_masks_of_one_class_alone_are_said() -> None:
+def test_masks_with_one_class_only_are_a_caveat() -> None:
     assert any("every true pixel is BACKGROUND" in words for words in said([[0, 0]], [[0, 0]]))
 
 
 @pytest.mark.parametrize(("void", "is_said"), [(1, False), (2, True)])
-def test_void_is_said_from_more_than_five_percent_on(void: int, is_said: bool) -> None:
+def test_void_of_more_than_five_percent_is_a_caveat(void: int, is_said: bool) -> None:
     truth = [[0, 1, 2] * 6 + [255] * void + [0] * (2 - void)]
     assert any("void" in words for words in said(truth, [[0, 1, 2] * 6 + [0, 0]])) == is_said
 
@@ -48,11 +48,11 @@ def test_void_is_said_from_more_than_five_percent_on(void: int, is_said: bool) -
         pytest.param([[0, 2, 1, 1]], id="two classes swapped"),
     ],
 )
-def test_predictions_that_would_fit_far_better_with_other_numbers_are_said(prediction: object) -> None:
+def test_predictions_that_fit_better_with_permuted_classes_are_a_caveat(prediction: object) -> None:
     assert any("different conventions" in words for words in said([[0, 1, 2, 2]], prediction))
 
 
-def test_small_objects_that_are_swapped_are_said_too() -> None:
+def test_permuted_classes_of_small_objects_are_a_caveat() -> None:
     truth, prediction = np.zeros((2, 20, 20), np.uint8)
     truth[0, :4], truth[1, :4] = 1, 2
     prediction[0, :4], prediction[1, :4] = 2, 1
@@ -61,7 +61,7 @@ def test_small_objects_that_are_swapped_are_said_too() -> None:
     assert "cat = dog, dog = cat" in told
 
 
-def test_a_poor_model_is_not_taken_for_another_convention() -> None:
+def test_a_poor_model_is_not_reported_as_permuted_classes() -> None:
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 3, (2, 40, 40))
     assert not any("conventions" in words for words in said(truth, prediction))
@@ -69,5 +69,5 @@ def test_a_poor_model_is_not_taken_for_another_convention() -> None:
 
 
 @pytest.mark.parametrize(("images", "is_said"), [(1, True), (9, True), (10, False)])
-def test_below_ten_images_there_is_no_interval_and_why_is_said(images: int, is_said: bool) -> None:
+def test_fewer_than_ten_images_have_no_interval_with_the_reason(images: int, is_said: bool) -> None:
     assert any("no interval" in words for words in said([[0, 1, 2]], [[0, 1, 2]], images=images)) == is_said

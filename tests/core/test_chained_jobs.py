@@ -46,7 +46,7 @@ def entries_of(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in body.splitlines()]
 
 
-def test_continuing_keeps_every_object_and_strips_what_is_to_be_labeled() -> None:
+def test_continuing_keeps_every_object_and_removes_labels_to_be_redone() -> None:
     redo = labeled("s3://b/r.jpg")
     chained = continue_lines(read_chain(body_of(DONE, FAILED, UNLABELED, redo), "x-ref"), "x-ref", {"s3://b/r.jpg"})
     assert chained.todo == ("s3://b/f.jpg", "s3://b/u.jpg", "s3://b/r.jpg")
@@ -59,7 +59,7 @@ def test_continuing_keeps_every_object_and_strips_what_is_to_be_labeled() -> Non
 
 
 @given(st.lists(st.sampled_from(["done", "failed", "unlabeled"]), max_size=20), st.sets(st.integers(0, 19)))
-def test_no_object_is_lost_doubled_or_labeled_twice(states: list[str], redo: set[int]) -> None:
+def test_no_object_is_lost_duplicated_or_labeled_twice(states: list[str], redo: set[int]) -> None:
     kinds = {"done": DONE, "failed": FAILED, "unlabeled": UNLABELED}
     entries = [kinds[state] | {"source-ref": f"s3://b/{n}.jpg"} for n, state in enumerate(states)]
     names = {f"s3://b/{n}.jpg" for n in redo}
@@ -70,7 +70,7 @@ def test_no_object_is_lost_doubled_or_labeled_twice(states: list[str], redo: set
     assert not any("x-ref-metadata" in e for e in written if "x-ref" not in e)
 
 
-def test_adjusting_some_carries_the_others_over_and_drops_what_has_no_mask() -> None:
+def test_adjusting_some_objects_keeps_the_others_and_drops_those_without_a_mask() -> None:
     other = labeled("s3://b/c.jpg", **{"old-ref": "s3://b/o.png", "old-ref-metadata": {"internal-color-map": {}}})
     lines = read_chain(body_of(DONE, FAILED, UNLABELED, other), "x-ref")
     chained = adjust_lines(lines, "x-ref", attribute="y-ref", only={"s3://b/a.jpg": ["no tail"]})
@@ -85,21 +85,21 @@ def test_adjusting_some_carries_the_others_over_and_drops_what_has_no_mask() -> 
     assert "old-ref-metadata" not in second
 
 
-def test_classes_come_in_the_order_of_their_numbers() -> None:
+def test_classes_are_in_the_order_of_their_numbers() -> None:
     lines = read_chain(body_of(DONE, FAILED), "x-ref")
     assert label_names(lines, "x-ref") == ("cat", "dog")
     assert verify_lines(lines, "x-ref").todo == ("s3://b/a.jpg",)
 
 
 @pytest.mark.parametrize("table", [None, [], {"1": {"class-name": "cat"}}, {"one": MAP["1"]}, {"1": "cat"}])
-def test_a_map_that_cannot_be_shown_is_named_with_its_image(table: Any) -> None:
+def test_a_color_map_that_cannot_be_shown_is_named_with_its_image(table: Any) -> None:
     entry = DONE | {"x-ref-metadata": {"internal-color-map": table}}
     with pytest.raises(ManifestError, match=r"s3://b/a\.jpg"):
         label_names(read_chain(body_of(entry), "x-ref"), "x-ref")
 
 
 @pytest.mark.parametrize("text", [b"{\n", b"[]\n", b'{"source-ref": 3}\n'])
-def test_a_line_that_is_none_is_named_by_its_number(text: bytes) -> None:
+def test_an_invalid_line_is_named_by_its_number(text: bytes) -> None:
     with pytest.raises(ManifestError, match="line 1"):
         read_chain(text, "x-ref")
 

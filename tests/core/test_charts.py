@@ -17,7 +17,7 @@ VALUES = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), VALUES), min_size=1, max_size=40))
-def test_every_curve_lies_within_its_drawing(points: list[tuple[int, float]]) -> None:
+def test_every_curve_is_inside_the_drawing(points: list[tuple[int, float]]) -> None:
     curve = tuple((float(x), y) for x, y in sorted(points))
     drawing = ElementTree.fromstring(line_chart([Series("x", "--accent", curve)], label="a <b>"))
     _, _, width, height = map(float, drawing.attrib["viewBox"].split())
@@ -28,7 +28,7 @@ def test_every_curve_lies_within_its_drawing(points: list[tuple[int, float]]) ->
         assert 0 <= y <= height
 
 
-def test_no_points_are_no_drawing() -> None:
+def test_a_chart_without_points_is_empty() -> None:
     assert line_chart([Series("x", "--accent", ())], label="x") == ""
 
 
@@ -41,7 +41,7 @@ def rows(*scores: float | None, objects: bool = True) -> list[dict[str, Any]]:
     return [{"name": str(n), "miou": s, "pixel_accuracy": s, "has_objects": objects} for n, s in enumerate(scores)]
 
 
-def test_worst_middle_and_best_none_twice() -> None:
+def test_worst_median_and_best_images_are_distinct() -> None:
     chosen = choose(rows(*[n / 20 for n in range(20)]), each=2)
     assert [(rank, int(image["name"])) for rank, image in chosen] == [
         ("worst", 0),
@@ -56,13 +56,13 @@ def test_worst_middle_and_best_none_twice() -> None:
     assert choose(rows(None)) == []
 
 
-def test_images_without_objects_are_shown_only_where_there_are_no_others() -> None:
+def test_images_without_objects_are_shown_only_if_there_are_no_others() -> None:
     empty = rows(0.0, objects=False)
     assert all(image["has_objects"] for _, image in choose([*empty, *rows(0.4, 0.5, 0.6)]))
     assert len(choose(empty)) == 1
 
 
-def test_each_kind_of_error_has_its_colour_and_void_none() -> None:
+def test_each_kind_of_error_has_a_color_and_void_has_none() -> None:
     photo = Image.new("RGB", (5, 1), (128, 128, 128))
     truth, prediction = np.array([[0, 1, 1, 255, 1]], np.uint8), np.array([[1, 0, 2, 1, 1]], np.uint8)
     drawn = [tuple(pixel) for pixel in np.asarray(draw_errors(photo, truth, prediction))[0].tolist()]
@@ -70,7 +70,7 @@ def test_each_kind_of_error_has_its_colour_and_void_none() -> None:
     assert not {drawn[3], drawn[4]} & {INVENTED, MISSED, CONFUSED}
 
 
-def test_numbers_as_people_write_them() -> None:
+def test_numbers_are_formatted_for_reading() -> None:
     assert [seconds_text(s) for s in (None, 0.02, 0.44, 12.4, 200, 4000, 200_000)] == [
         "",
         "under 0.1 s",

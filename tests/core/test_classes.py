@@ -9,11 +9,11 @@ import gtseg
 from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID, VOID_NAME
 
 
-def test_background_void_and_the_number_of_classes_are_the_built_in_algorithms() -> None:
+def test_background_void_and_the_limit_of_classes_equal_the_built_in_algorithms() -> None:
     assert (BACKGROUND, VOID, VOID_NAME, MAX_CLASSES) == ("BACKGROUND", 255, "void", 254)
 
 
-def test_the_product_spells_background_in_one_place() -> None:
+def test_one_module_of_the_product_defines_the_name_background() -> None:
     package = Path(gtseg.__file__).parent
     product = [p for p in package.rglob("*.py") if "local" not in p.relative_to(package).parts]
     spelled = {

@@ -9,22 +9,22 @@ PUT_RULE = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://app.example"]
 OLD_RULE = {"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}
 
 
-def test_the_rule_satisfies_its_own_question() -> None:
+def test_the_cors_rule_passes_the_cors_check() -> None:
     assert has_labeling_rule([PUT_RULE, LABELING_RULE])
 
 
-def test_a_rule_without_the_exposed_header_does_not_do() -> None:
+def test_a_cors_rule_without_the_exposed_header_is_insufficient() -> None:
     assert not has_labeling_rule([OLD_RULE])
     assert not has_labeling_rule([])
 
 
-def test_a_buckets_own_rules_stay_and_ours_comes_last() -> None:
+def test_existing_cors_rules_stay_and_the_new_one_is_last() -> None:
     assert with_labeling_rule([PUT_RULE]) == [PUT_RULE, LABELING_RULE]
 
 
-def test_ours_comes_first_where_a_rule_for_everyone_would_answer_instead() -> None:
+def test_the_new_cors_rule_is_first_if_a_wildcard_rule_would_match_before_it() -> None:
     assert with_labeling_rule([OLD_RULE, PUT_RULE]) == [LABELING_RULE, OLD_RULE, PUT_RULE]
 
 
-def test_the_shipped_file_for_bucket_owners_is_the_same_rule() -> None:
+def test_the_cors_rule_of_the_template_is_the_same() -> None:
     assert json.loads(read_template("cors.json")) == {"CORSRules": [LABELING_RULE]}

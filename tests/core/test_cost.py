@@ -6,33 +6,33 @@ from hypothesis import strategies as st
 from gtseg.core.cost import hosting_row, labeling_rows, storage_row, table_price, total, training_row
 
 
-def test_the_turtles_of_the_public_crowd_cost_780_dollars() -> None:
+def test_300_images_by_three_workers_of_the_public_crowd_cost_780_dollars() -> None:
     """300 images, 3 workers, the lowest tier: 300 x (3 x 0.84 + 0.08)."""
     assert total(labeling_rows(300, 3, price=Decimal("0.84")))[0] == Decimal("780.00")
 
 
-def test_a_private_team_costs_the_fee_only() -> None:
+def test_a_private_team_costs_only_the_fee() -> None:
     assert total(labeling_rows(300, 3, price=None))[0] == Decimal("24.00")
 
 
-def test_an_unknown_price_is_said_not_guessed() -> None:
+def test_an_unknown_price_is_reported_as_unknown() -> None:
     row = training_row("ml.p4d.24xlarge", 3600, table_price("ml.p4d.24xlarge", "us-east-1"))
     assert row.usd is None
     assert row.price.source == "unknown"
     assert total([row]) == (Decimal(0), 1)
 
 
-def test_what_aws_says_now_comes_before_the_table() -> None:
+def test_a_price_from_aws_overrides_the_table() -> None:
     price = table_price("ml.g4dn.xlarge", "eu-west-1", asked={"ml.g4dn.xlarge": Decimal("0.822")})
     assert price.usd == Decimal("0.822")
     assert "retrieved now" in price.source
 
 
-def test_another_regions_figure_says_where_it_is_from() -> None:
+def test_a_price_of_another_region_names_that_region() -> None:
     assert "us-east-1 on demand, used for eu-west-1" in table_price("ml.c5.xlarge", "eu-west-1").source
 
 
-def test_an_endpoint_without_an_end_is_counted_by_the_hour_not_in_the_total() -> None:
+def test_an_endpoint_without_an_end_has_an_hourly_price_outside_the_total() -> None:
     row = hosting_row("ml.c5.xlarge", 2, table_price("ml.c5.xlarge", "us-east-1"), seconds=None)
     assert row.recurring
     assert row.usd == Decimal("0.408")

@@ -45,7 +45,7 @@ def test_any_png_becomes_a_jpeg_of_its_size(mode) -> None:
     assert (sent.format, sent.mode, sent.size) == ("JPEG", "RGB", (40, 30))
 
 
-def test_a_larger_image_is_scaled_and_its_mask_comes_back_in_its_own_size() -> None:
+def test_a_larger_image_is_scaled_and_its_mask_has_the_original_size() -> None:
     request = fit_request(encoded(photo(400, 300), "JPEG"), max_side=200)
     assert (request.size, request.original) == ((200, 150), (400, 300))
     answer = encoded(Image.fromarray(np.ones((150, 200), np.uint8)), "PNG")
@@ -54,7 +54,7 @@ def test_a_larger_image_is_scaled_and_its_mask_comes_back_in_its_own_size() -> N
     assert values is None
 
 
-def test_noise_that_no_compression_helps_is_scaled_below_the_request_limit() -> None:
+def test_an_incompressible_image_is_scaled_below_the_request_limit() -> None:
     request = fit_request(encoded(photo(3000, 2400), "PNG", compress_level=0), max_side=4000, quality=100)
     assert len(request.body) <= MAX_BODY
     assert request.original == (3000, 2400)
@@ -71,27 +71,27 @@ def test_probabilities_become_a_mask_of_the_original_size() -> None:
     assert (mask == 2).all()
 
 
-def test_an_answer_of_another_size_is_refused() -> None:
+def test_a_response_of_another_size_is_refused() -> None:
     request = fit_request(encoded(photo(), "JPEG"), max_side=100)
     with pytest.raises(MaskError, match="30 x 40 pixels for an image of 40 x 30"):
         read_answer(encoded(Image.new("L", (30, 40)), "PNG"), request, accept="image/png")
 
 
-def test_a_palettes_indices_are_the_values_whatever_its_colours() -> None:
+def test_the_indices_of_a_palette_image_are_the_mask_whatever_its_colors() -> None:
     image = Image.fromarray(np.array([[0, 7], [255, 1]], np.uint8), "P")
     image.putpalette(bytes(range(256)) * 3)
     assert read_mask(encoded(image, "PNG")).tolist() == [[0, 7], [255, 1]]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_a_coloured_mask_is_no_mask(mode) -> None:
+def test_an_rgb_response_is_refused_as_a_mask(mode) -> None:
     with pytest.raises(MaskError, match="one channel of class indices"):
         read_mask(encoded(photo(mode=mode), "PNG"))
 
 
 @settings(max_examples=60)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_an_image_or_one_clear_error(body) -> None:
+def test_any_bytes_are_an_image_or_an_image_error(body) -> None:
     for read, error in ((open_image, ImageError), (read_mask, MaskError)):
         with pytest.raises(error):
             read(b"\x89PNG\r\n\x1a\n" + body)

@@ -21,7 +21,7 @@ PAIRS = {
 }
 
 
-def test_one_matrix_over_all_images_and_everything_from_it() -> None:
+def test_all_scores_come_from_one_confusion_matrix_over_all_images() -> None:
     result = conclude(tally(PAIRS))
     assert result.confusion == ((28, 4, 0), (0, 12, 0), (0, 0, 0))
     assert result.images == 3
@@ -33,7 +33,7 @@ def test_one_matrix_over_all_images_and_everything_from_it() -> None:
     assert result.classes[1].precision == pytest.approx(12 / 16)
 
 
-def test_intervals_hold_the_scores_and_the_order_of_images_means_nothing() -> None:
+def test_intervals_contain_the_scores_and_do_not_depend_on_the_order_of_images() -> None:
     many = {f"{name}{number}": pair for name, pair in PAIRS.items() for number in range(4)}
     one, other = conclude(tally(many)), conclude(tally(dict(reversed(many.items()))))
     assert one == other
@@ -47,11 +47,11 @@ def test_a_bad_pair_is_named() -> None:
         tally({"broken": ([[0, 0]], [[0, 0, 0]])})
 
 
-def test_nothing_to_score_gives_no_number() -> None:
+def test_without_scored_pixels_there_is_no_score() -> None:
     result = conclude(Tally(2))
     assert (result.images, result.miou, result.intervals["miou"]) == (0, None, None)
 
 
-def test_only_background_is_told() -> None:
+def test_an_evaluation_with_background_only_is_reported() -> None:
     flat = {"a": ([[0, 1]], [[0, 0]])}
     assert conclude(tally(flat)).only_background

@@ -25,7 +25,7 @@ def turned() -> bytes:
 
 
 @pytest.mark.parametrize(("name", "body"), [("a.jpg", JPEG), ("a.JPEG", JPEG), ("a.png", PNG)])
-def test_a_good_image_has_nothing_to_tell(name: str, body: bytes) -> None:
+def test_a_valid_image_has_no_problems(name: str, body: bytes) -> None:
     assert examine_image(name, body) == []
 
 
@@ -43,5 +43,5 @@ def test_a_good_image_has_nothing_to_tell(name: str, body: bytes) -> None:
         ("a.png", encode(PHOTO, "PNG", save_all=True, append_images=[PHOTO.rotate(9)]), "has 2 frames"),
     ],
 )
-def test_each_trouble_is_named(name: str, body: bytes, words: str) -> None:
+def test_each_problem_of_an_image_is_named(name: str, body: bytes, words: str) -> None:
     assert any(words in problem for problem in examine_image(name, body))

@@ -41,11 +41,11 @@ def test_requests_fit_the_service_model(hosting) -> None:
         assert ParamValidator().validate(request, shape).generate_report() == ""
 
 
-def test_the_body_limit_is_the_apis() -> None:
+def test_the_body_limit_equals_the_apis() -> None:
     shape = SESSION.get_service_model("sagemaker-runtime").shape_for("BodyBlob")
     assert shape.metadata["max"] == MAX_BODY
 
 
-def test_environment_reaches_the_container() -> None:
+def test_environment_variables_are_sent_to_the_container() -> None:
     assert model_request("m", FULL)["PrimaryContainer"]["Environment"] == {"A": "1", "B": "2"}
     assert "Environment" not in model_request("m", PLAIN)["PrimaryContainer"]

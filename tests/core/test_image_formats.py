@@ -28,14 +28,14 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
         (b"%PDF-1.7", "PDF"),
     ],
 )
-def test_what_is_no_jpeg_is_named_for_what_it_is_everywhere(body: bytes, kind: str) -> None:
+def test_other_formats_are_named_by_every_reader(body: bytes, kind: str) -> None:
     header = read_header(body, is_all=True)
     said = header if isinstance(header, str) else f"contains {header.format}"
     assert f"contains {kind}" in said
     assert any(f"contains {kind}" in problem for problem in examine_image("a.jpg", body))
 
 
-def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
+def test_a_jpeg_followed_by_more_images_is_a_jpeg() -> None:
     body = encode("MPO", save_all=True, append_images=[Image.new("RGB", (20, 10))])
     header = read_header(body, is_all=True)
     assert not isinstance(header, str)
@@ -44,12 +44,12 @@ def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
     assert examine_image("live.jpg", body) == []
 
 
-def test_hidden_files_are_no_images() -> None:
+def test_hidden_files_are_not_images() -> None:
     assert has_suffix("a/b.JPG", {".jpg"})
     assert not has_suffix("a/._b.jpg", {".jpg"})
     assert not has_suffix(".jpg", {".jpg"})
 
 
-def test_any_start_is_named_or_unknown() -> None:
+def test_any_bytes_have_a_named_or_unknown_format() -> None:
     assert kind_of(b"") == ""
     assert kind_of(b"hello") == ""

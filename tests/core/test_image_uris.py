@@ -16,11 +16,11 @@ def test_the_table_equals_sagemaker_cores_in_every_region() -> None:
     }
 
 
-def test_there_are_37_regions_and_others_are_refused_with_the_way_out() -> None:
+def test_there_are_37_regions_and_others_are_refused_with_a_remedy() -> None:
     assert len(ACCOUNTS) == 37
     with pytest.raises(SettingsError, match=r"not available in region 'mx-central-1'.*us-east-1.*image_uri"):
         image_uri("mx-central-1")
 
 
-def test_china_has_its_own_suffix() -> None:
+def test_regions_of_china_have_another_host_suffix() -> None:
     assert image_uri("cn-north-1") == "390948362332.dkr.ecr.cn-north-1.amazonaws.com.cn/semantic-segmentation:1"

@@ -27,17 +27,17 @@ def item(uri: str, *, etag: str = "", size: int = 10, header: ImageHeader | str 
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "b/A.JPEG", "c.d.Png", "ü ü.jpg"])
-def test_the_three_extensions_count_in_any_case(name: str) -> None:
+def test_the_three_extensions_are_images_in_any_case_of_letters(name: str) -> None:
     assert is_image_name(name)
 
 
 @pytest.mark.parametrize("name", ["a.webp", "a.tif", "jpg", "a.jpg.txt", "a."])
-def test_other_files_do_not(name: str) -> None:
+def test_files_with_other_extensions_are_not_images(name: str) -> None:
     assert not is_image_name(name)
 
 
 @given(st.lists(st.text(min_size=1, max_size=30).filter(lambda s: s.isprintable()), min_size=1, unique=True))
-def test_a_line_is_exactly_its_source_ref_and_reads_back(names: list[str]) -> None:
+def test_a_line_has_only_its_source_ref_and_is_parsed_to_the_same_value(names: list[str]) -> None:
     uris = [f"s3://b/{name}.jpg" for name in names]
     body = build_input_manifest([item(uri, etag=uri) for uri in uris]).body
     assert [json.loads(line) for line in body.decode().split("\n")[:-1]] == [{"source-ref": uri} for uri in uris]
@@ -48,7 +48,7 @@ def test_unicode_keys_are_written_raw() -> None:
     assert build_input_manifest([item("s3://b/고양이 1.jpg")]).body == '{"source-ref":"s3://b/고양이 1.jpg"}\n'.encode()
 
 
-def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
+def test_a_repeated_uri_is_dropped_and_equal_bytes_are_reported() -> None:
     items = [item("s3://b/1.jpg", etag="x"), item("s3://b/1.jpg", etag="x"), item("s3://b/2.jpg", etag="x")]
     manifest = build_input_manifest(items)
     assert [o.uri for o in manifest.objects] == ["s3://b/1.jpg", "s3://b/2.jpg"]
@@ -64,17 +64,17 @@ def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
         (9, "is empty", "is empty"),
     ],
 )
-def test_images_over_the_limits_are_rejected_with_the_figure(size: int, header: ImageHeader | str, words: str) -> None:
+def test_images_over_the_limits_are_rejected_with_the_value(size: int, header: ImageHeader | str, words: str) -> None:
     manifest = build_input_manifest([item("s3://b/ok.jpg"), item("s3://b/bad.jpg", size=size, header=header)])
     assert [o.uri for o in manifest.objects] == ["s3://b/ok.jpg"]
     assert words in manifest.rejected[0].problem
 
 
-def test_the_limits_themselves_are_within() -> None:
+def test_images_at_the_limits_are_accepted() -> None:
     assert not item("s3://b/a.jpg", size=40_000_000, header=ImageHeader("PNG", 10_000, 10_000, "L")).problem
 
 
-def test_automated_labeling_takes_full_hd_at_most() -> None:
+def test_automated_labeling_accepts_full_hd_at_most() -> None:
     header = ImageHeader("JPEG", 1921, 1080, "RGB")
     assert "1920 x 1080" in examine(listed_object("s3://b/a.jpg", 1, ""), header, automated=True).problem
     assert not examine(listed_object("s3://b/a.jpg", 1, ""), header).problem
@@ -88,25 +88,25 @@ def test_automated_labeling_takes_full_hd_at_most() -> None:
         ("s3://b/a.jpg", ImageHeader("PNG", 40, 30, "RGB"), "is named .jpg but is a PNG file"),
     ],
 )
-def test_doubtful_images_are_kept_and_told(uri: str, header: ImageHeader, words: str) -> None:
+def test_doubtful_images_are_kept_with_a_warning(uri: str, header: ImageHeader, words: str) -> None:
     kept = item(uri, header=header)
     assert not kept.problem
     assert words in kept.remark
 
 
-def test_twenty_thousand_objects_are_the_end() -> None:
+def test_more_than_20000_objects_are_refused() -> None:
     items = [item(f"s3://b/{n}.jpg", etag=str(n)) for n in range(20_001)]
     assert len(build_input_manifest(items[:-1]).objects) == 20_000
     with pytest.raises(ManifestError, match=r"20,001 images.*20,000"):
         build_input_manifest(items)
 
 
-def test_no_image_at_all_says_what_counts_as_one() -> None:
+def test_the_error_for_no_images_lists_the_accepted_formats() -> None:
     with pytest.raises(ManifestError, match=r"\.jpg, \.jpeg or \.png"):
         build_input_manifest([])
 
 
-def test_an_existing_manifests_lines_pass_through_unchanged() -> None:
+def test_the_lines_of_an_existing_manifest_are_unchanged() -> None:
     line = '{"old-ref": "s3://b/m.png",  "source-ref":"s3://b/a.jpg"}'
     assert list(parse_input_manifest(f"\ufeff{line}\r\n\n".encode())) == [("s3://b/a.jpg", line)]
 
@@ -127,12 +127,12 @@ def test_an_existing_manifests_lines_pass_through_unchanged() -> None:
         ),
     ],
 )
-def test_a_broken_line_is_named_by_its_number(line: str, words: str) -> None:
+def test_a_malformed_line_is_named_by_its_number(line: str, words: str) -> None:
     with pytest.raises(ManifestError, match=words):
         list(parse_input_manifest(f'{{"source-ref":"s3://b/ok.jpg"}}\n{line}\n'.encode()))
 
 
-def test_the_side_file_gives_back_headers_only_for_the_same_bytes() -> None:
+def test_images_jsonl_gives_headers_only_for_the_same_bytes() -> None:
     manifest = build_input_manifest([item("s3://b/a.jpg", etag="e1"), item("s3://b/b.jpg", header="is empty")])
     assert read_side_file(manifest.side_body()) == {("s3://b/a.jpg", "e1"): GOOD}
     assert [json.loads(line).get("rejected") for line in manifest.side_body().splitlines()] == [
@@ -141,7 +141,7 @@ def test_the_side_file_gives_back_headers_only_for_the_same_bytes() -> None:
     ]
 
 
-def test_twenty_thousand_images_are_a_few_megabytes() -> None:
+def test_20000_images_take_a_few_megabytes_of_memory() -> None:
     tracemalloc.start()
     try:
         header = ImageHeader("JPEG", 10, 10, "RGB", 1)

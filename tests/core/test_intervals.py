@@ -16,7 +16,7 @@ def images(number: int, seed: int = 0) -> Counts:
     return Counts.of(matrix)
 
 
-def test_the_interval_holds_the_score_and_is_the_same_again() -> None:
+def test_an_interval_contains_the_score_and_is_reproducible() -> None:
     counts = images(30)
     pooled = Counts(*(part.sum(0) for part in (counts.right, counts.truth, counts.predicted)))
     first, second = (bootstrap(counts, {"miou": miou})["miou"] for _ in range(2))
@@ -24,12 +24,12 @@ def test_the_interval_holds_the_score_and_is_the_same_again() -> None:
     assert (first == second).all()
 
 
-def test_more_images_make_it_narrower() -> None:
+def test_more_images_narrow_the_interval() -> None:
     few, many = (bootstrap(images(n), {"miou": miou})["miou"] for n in (10, 400))
     assert np.diff(many) < np.diff(few) / 3
 
 
-def test_nine_of_ten_intervals_and_more_hold_the_truth() -> None:
+def test_more_than_nine_of_ten_intervals_contain_the_true_score() -> None:
     """Coverage over 200 data sets drawn from one world: nominal 95 %."""
     world = images(20000, seed=99)
     truth = miou(Counts(*(part.sum(0) for part in (world.right, world.truth, world.predicted))))
@@ -41,7 +41,7 @@ def test_nine_of_ten_intervals_and_more_hold_the_truth() -> None:
 
 
 @pytest.mark.parametrize(("number", "is_known"), [(1, False), (MIN_IMAGES - 1, False), (MIN_IMAGES, True)])
-def test_an_interval_of_identical_images_is_a_point_and_of_too_few_unknown(number: int, is_known: bool) -> None:
+def test_identical_images_have_a_point_interval_and_too_few_have_none(number: int, is_known: bool) -> None:
     one = images(1)
     same = Counts(*(np.repeat(part, number, 0) for part in (one.right, one.truth, one.predicted)))
     low, high = bootstrap(same, {"iou": iou})["iou"]
@@ -61,7 +61,9 @@ def test_no_image_and_unknown_classes_give_nan_not_an_error() -> None:
     ("hits", "total", "expected"),
     [(0, 10, (0.0, 0.3085)), (10, 10, (0.6915, 1.0)), (8, 10, (0.4439, 0.9748)), (90, 100, (0.8238, 0.9510))],
 )
-def test_the_interval_of_a_share_is_clopper_and_pearsons(hits: int, total: int, expected: tuple[float, float]) -> None:
+def test_the_interval_of_a_share_is_the_clopper_pearson_interval(
+    hits: int, total: int, expected: tuple[float, float]
+) -> None:
     share, *interval = share_interval(hits, total)
     assert share == hits / total
     assert interval == pytest.approx(expected, abs=1e-4)

@@ -88,13 +88,13 @@ def request(**changes: Any) -> dict[str, Any]:
     return labeling_job_request(plan_labeling_job(**(PLAIN | changes)))
 
 
-def test_the_judge_itself_can_refuse(shape: Any) -> None:
+def test_the_validator_of_this_file_finds_violations(shape: Any) -> None:
     broken = request() | {"LabelingJobName": "a b!"}
     broken["HumanTaskConfig"] |= {"NumberOfHumanWorkersPerDataObject": 10, "Colour": "red"}
     assert len(problems(shape, broken)) == 3
 
 
-def test_a_private_request_is_the_contracts_word_for_word(shape: Any) -> None:
+def test_a_request_for_a_private_team_equals_the_documented_one(shape: Any) -> None:
     made = request(max_labeled_percent=100)
     assert problems(shape, made) == []
     assert made == {
@@ -125,7 +125,7 @@ def test_a_private_request_is_the_contracts_word_for_word(shape: Any) -> None:
     }
 
 
-def test_the_public_crowds_request_has_its_price_and_classifiers(shape: Any) -> None:
+def test_a_request_for_the_public_crowd_has_price_and_classifiers(shape: Any) -> None:
     made = labeling_job_request(plan_labeling_job(**PUBLIC))
     assert problems(shape, made) == []
     assert made["InputConfig"]["DataAttributes"] == {"ContentClassifiers": [FREE_OF_PII]}
@@ -133,7 +133,7 @@ def test_the_public_crowds_request_has_its_price_and_classifiers(shape: Any) -> 
     assert price == {"AmountInUsd": {"Dollars": 1, "Cents": 8, "TenthFractionsOfACent": 0}}
 
 
-def test_every_optional_field_reaches_the_request(shape: Any) -> None:
+def test_every_optional_setting_is_in_the_request(shape: Any) -> None:
     model = "arn:aws:sagemaker:us-east-1:111122223333:model/old"
     made = request(
         automated=True, objects=1250, initial_model_arn=model, volume_kms_key="alias/v", subnets=("subnet-1",),
@@ -169,7 +169,7 @@ def test_every_optional_field_reaches_the_request(shape: Any) -> None:
     keywords=st.lists(st.text(max_size=35), max_size=7),
 )
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_not_refused_fits_the_service_model(shape: Any, name: str, region: str, **values: Any) -> None:
+def test_every_accepted_request_fits_the_service_model(shape: Any, name: str, region: str, **values: Any) -> None:
     team = TEAM.replace("us-east-1", region)
     try:
         made = request(
@@ -206,7 +206,7 @@ def test_whatever_is_not_refused_fits_the_service_model(shape: Any, name: str, r
         ({"tags": {"k": "v;w"}}, "v;w"),
     ],
 )
-def test_what_aws_would_refuse_is_refused_by_name(changes: dict[str, Any], words: str) -> None:
+def test_requests_that_aws_would_refuse_are_refused_by_name(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(words)):
         plan_labeling_job(**(PLAIN | changes))
 
@@ -221,7 +221,7 @@ def test_what_aws_would_refuse_is_refused_by_name(changes: dict[str, Any], words
         ({"task_lifetime": 43_201}, "at most 12 h"),
     ],
 )
-def test_the_public_crowds_own_rules_are_kept(changes: dict[str, Any], words: str) -> None:
+def test_the_rules_of_the_public_crowd_are_checked(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(words)):
         plan_labeling_job(**(PUBLIC | changes))
 

@@ -49,7 +49,7 @@ HOME = [
         ),  # the run's ETag is no MD5: its bytes say so
     ],
 )
-def test_an_image_is_found_by_its_bytes_else_by_its_name(image: KnownImage, found: tuple[str, str]) -> None:
+def test_an_image_is_matched_by_its_bytes_else_by_its_name(image: KnownImage, found: tuple[str, str]) -> None:
     assert Images(HOME, digest=lambda uri: B if "kms" in uri else A).find(image) == found
 
 
@@ -68,7 +68,7 @@ LINES = [line(0, "own"), line(1), line(2, **{"l-metadata": {"failure-reason": "n
 ARRIVALS = {a.image: a for a in (arrival(0, "x"), arrival(1, "y"), arrival(2, "z"), arrival(3, "m"))}
 
 
-def test_own_labels_stay_and_a_failed_object_loses_its_reason() -> None:
+def test_existing_labels_stay_and_a_failed_object_loses_its_failure_reason() -> None:
     merged = merge_lines(LINES, "l", ARRIVALS)
     assert [entry.get("l") for entry in merged.entries] == [
         "s3://home/masks/own.png",
@@ -90,7 +90,7 @@ def test_own_labels_stay_and_a_failed_object_loses_its_reason() -> None:
     }
 
 
-def test_replacing_takes_another_label_and_not_the_same_one() -> None:
+def test_replacing_changes_different_labels_only() -> None:
     assert list(merge_lines(LINES, "l", ARRIVALS, replace=True).taken) == [0, 1, 2]
 
 
@@ -99,7 +99,7 @@ def test_replacing_takes_another_label_and_not_the_same_one() -> None:
     st.dictionaries(st.integers(0, 7), st.sampled_from(["x", "m"]), max_size=6),
     st.booleans(),
 )
-def test_merging_twice_is_merging_once(masks: list[str | None], new: dict[int, str], replace: bool) -> None:
+def test_merging_twice_equals_merging_once(masks: list[str | None], new: dict[int, str], replace: bool) -> None:
     lines = [line(number, mask) for number, mask in enumerate(masks)]
     arrivals = {a.image: a for a in (arrival(number, mask) for number, mask in new.items())}
     once = merge_lines(lines, "l", arrivals, replace=replace)

@@ -36,7 +36,7 @@ def slow_matrix(truth, prediction, classes):
     return matrix
 
 
-def test_a_matrix_by_hand() -> None:
+def test_a_small_confusion_matrix_equals_the_one_made_by_hand() -> None:
     assert confusion_matrix(T, P, 3).tolist() == [[2, 1, 0], [0, 2, 1], [0, 0, 1]]
 
 
@@ -54,12 +54,12 @@ def mask_pairs(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(mask_pairs())
-def test_the_matrix_equals_counting_pixel_by_pixel(pair) -> None:
+def test_the_confusion_matrix_equals_counting_pixel_by_pixel(pair) -> None:
     assert (confusion_matrix(*pair) == slow_matrix(*pair)).all()
 
 
 @pytest.mark.parametrize("classes", [2, 5, 17, 254])
-def test_bands_smooth_or_noisy_add_up(classes) -> None:
+def test_the_matrices_of_image_bands_add_up(classes) -> None:
     rng = np.random.default_rng(classes)
     smooth = np.repeat(rng.integers(0, classes, 3000, dtype=np.uint8), BAND // 1500)
     noisy = rng.integers(0, classes, BAND + 7, dtype=np.uint8)
@@ -73,13 +73,13 @@ def test_bands_smooth_or_noisy_add_up(classes) -> None:
     assert (confusion_matrix(truth, prediction, classes) == wanted).all()
 
 
-def test_an_empty_image_counts_nothing_and_knows_no_score() -> None:
+def test_an_empty_image_counts_no_pixels_and_has_no_score() -> None:
     counts = Counts.of(confusion_matrix(np.zeros((0, 0), np.uint8), np.zeros((0, 0), np.uint8), 3))
     assert np.isnan(miou(counts))
     assert np.isnan(pixel_accuracy(counts))
 
 
-def test_values_in_no_class_are_refused_by_name() -> None:
+def test_values_without_a_class_are_refused_by_name() -> None:
     with pytest.raises(MaskError, match=r"the mask has the value 3.*0 to 2"):
         confusion_matrix(np.full((2, 2), 3, np.uint8), np.zeros((2, 2), np.uint8), 3)
     with pytest.raises(MaskError, match=r"prediction has the value 255"):
@@ -88,7 +88,7 @@ def test_values_in_no_class_are_refused_by_name() -> None:
         confusion_matrix(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), 3)
 
 
-def test_a_prediction_under_void_is_not_looked_at() -> None:
+def test_predictions_on_void_pixels_are_ignored() -> None:
     assert confusion_matrix(np.full((4, 4), 255, np.uint8), np.full((4, 4), 200, np.uint8), 2).sum() == 0
 
 
@@ -143,31 +143,31 @@ def test_scores_agree_with_torchmetrics(case) -> None:
     assert pixel_accuracy(counts) == pytest.approx(float(micro), abs=1e-6)
 
 
-def test_a_class_that_occurs_nowhere_drags_only_the_builtin_formula_down() -> None:
+def test_an_absent_class_lowers_only_the_builtin_score() -> None:
     perfect = np.array([[0, 1], [1, 0]], np.uint8)
     counts = Counts.of(confusion_matrix(perfect, perfect, 4))
     assert (miou(counts), miou_builtin(counts), miou_foreground(counts)) == (1, 0.5, 1)
 
 
-def test_the_builtin_formula_is_gluon_cvs() -> None:
+def test_the_builtin_score_equals_gluon_cvs() -> None:
     matrix = confusion_matrix(T, P, 5)
     inter, union = np.diag(matrix), matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
     assert miou_builtin(Counts.of(matrix)) == pytest.approx((inter / (np.spacing(1) + union)).mean())
 
 
-def test_a_class_predicted_where_there_is_none_counts_zero_in_the_headline() -> None:
+def test_a_class_predicted_but_never_true_counts_zero_in_the_headline_score() -> None:
     truth, prediction = np.zeros((2, 2), np.uint8), np.array([[0, 0], [0, 1]], np.uint8)
     assert miou(Counts.of(confusion_matrix(truth, prediction, 3))) == pytest.approx((0.75 + 0) / 2)
 
 
-def test_the_mean_over_images_is_not_the_mean_over_the_data_set() -> None:
+def test_the_mean_over_images_differs_from_the_score_of_the_dataset() -> None:
     easy, hard = np.diag([98, 2]).astype(np.int64), np.array([[50, 25], [25, 0]], np.int64)
     images = Counts.of(np.stack([easy, hard]))
     assert miou_per_image(images) == pytest.approx((1.0 + 0.25) / 2)
     assert miou(Counts.of(total([easy, hard], 2))) == pytest.approx((148 / 198 + 2 / 52) / 2)
 
 
-def test_predicting_only_background_is_told() -> None:
+def test_predictions_of_background_only_are_reported() -> None:
     truth, flat = np.array([[0, 1]], np.uint8), np.zeros((1, 2), np.uint8)
     assert predicts_only_background(Counts.of(confusion_matrix(truth, flat, 2)))
     assert not predicts_only_background(Counts.of(confusion_matrix(flat, flat, 2)))

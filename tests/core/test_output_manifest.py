@@ -37,7 +37,7 @@ def read(*lines: Any, label: str = "pets-ref") -> list[Line]:
     return list(read_manifest([body], label))
 
 
-def test_four_kinds_of_objects_are_told_apart() -> None:
+def test_four_kinds_of_objects_are_distinguished() -> None:
     lines = read(
         {"source-ref": "s3://b/1.jpg", "pets-ref": "s3://b/m.png", "pets-ref-metadata": METADATA},
         {
@@ -70,7 +70,7 @@ def test_the_real_manifest_is_read() -> None:
     assert line.confidence is None
 
 
-def test_old_maps_without_colours_are_read() -> None:
+def test_old_color_maps_without_colors_are_read() -> None:
     plain = {"0": {"class-name": "BACKGROUND"}, "1": {"class-name": "cat", "confidence": None}}
     (line,) = read({"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": plain}})
     assert isinstance(line, Labeled)
@@ -80,7 +80,7 @@ def test_old_maps_without_colours_are_read() -> None:
 @pytest.mark.parametrize(
     ("values", "lowest"), [((0, 0), None), ((0.8, 0.8), 0.8), ((0, 0.25), 0.25), ((0.9, 0.4), 0.4)]
 )
-def test_a_confidence_of_0_means_that_none_was_given(values: tuple[float, float], lowest: float | None) -> None:
+def test_a_confidence_of_0_is_read_as_absent(values: tuple[float, float], lowest: float | None) -> None:
     colors = {key: {**entry, "confidence": value} for (key, entry), value in zip(MAP.items(), values, strict=True)}
     (line,) = read({"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": colors}})
     assert isinstance(line, Labeled)
@@ -100,12 +100,12 @@ def test_a_confidence_of_0_means_that_none_was_given(values: tuple[float, float]
         (b"[" * 100_000, "line 2 is not JSON"),
     ],
 )
-def test_a_line_that_is_none_is_named_by_its_number(line: bytes, why: str) -> None:
+def test_an_invalid_line_is_named_by_its_number(line: bytes, why: str) -> None:
     with pytest.raises(ManifestError, match=why):
         read({"source-ref": "s3://b/1.jpg"}, line)
 
 
-def test_several_labels_are_all_found() -> None:
+def test_all_label_attributes_are_found() -> None:
     line = {
         "source-ref": "s3://b/1.jpg",
         "a-ref": "m",
@@ -129,7 +129,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 @given(st.lists(names, max_size=20), st.integers(1, 64), st.sampled_from(["\n", "\r\n", "\n\n"]), st.booleans())
 @settings(deadline=None)
-def test_lines_come_out_whole_however_they_arrive(keys: list[str], piece: int, newline: str, ends: bool) -> None:
+def test_lines_are_complete_for_any_division_into_pieces(keys: list[str], piece: int, newline: str, ends: bool) -> None:
     body = newline.join(json.dumps({"source-ref": f"s3://b/{key}"}, ensure_ascii=False) for key in keys).encode()
     body = b"\xef\xbb\xbf" + body + (newline.encode() if ends else b"")
     pieces = [body[i : i + piece] for i in range(0, len(body), piece)]
@@ -147,7 +147,7 @@ def test_lines_come_out_whole_however_they_arrive(keys: list[str], piece: int, n
     )
 )
 @settings(deadline=None)
-def test_whatever_other_members_a_line_has_it_is_read(others: dict[str, Any]) -> None:
+def test_other_members_of_a_line_are_ignored(others: dict[str, Any]) -> None:
     others = {k: v for k, v in others.items() if not k.startswith("pets-ref")}
     lines = read(
         {
@@ -162,14 +162,14 @@ def test_whatever_other_members_a_line_has_it_is_read(others: dict[str, Any]) ->
 
 @given(st.binary(max_size=200))
 @settings(deadline=None)
-def test_any_bytes_are_a_manifest_or_a_manifest_error(body: bytes) -> None:
+def test_any_bytes_are_a_manifest_or_raise_a_manifest_error(body: bytes) -> None:
     try:
         assert all(line.image for line in read_manifest([body], "pets-ref"))
     except ManifestError as error:
         assert "line " in str(error)  # noqa: PT017
 
 
-def test_a_line_without_an_end_is_given_up_early() -> None:
+def test_a_line_without_an_end_is_refused_at_a_limit() -> None:
     def endless() -> Any:
         while True:
             yield b"x" * 1_000_000
@@ -182,7 +182,7 @@ def labeled(attribute: str, image: str = "s3://b/1.jpg") -> dict[str, Any]:
     return {"source-ref": image, attribute: "s3://b/m.png", f"{attribute}-metadata": METADATA}
 
 
-def test_two_jobs_lines_are_read_by_two_attributes() -> None:
+def test_lines_of_two_jobs_are_read_with_two_attributes() -> None:
     failed = {"source-ref": "s3://b/3.jpg", "tuesday-ref-metadata": {"failure-reason": "nobody came"}}
     lines = read(
         labeled("monday-ref"),
@@ -204,7 +204,7 @@ def test_a_line_with_both_labels_is_refused_by_its_number() -> None:
         )
 
 
-def test_a_label_without_metadata_is_read_with_a_table_and_explained_without() -> None:
+def test_a_label_without_metadata_needs_a_color_table() -> None:
     bare = {"source-ref": "s3://b/1.jpg", "annotation-ref": "s3://b/m.png"}
     (line,) = read(bare, label="annotation-ref")
     assert isinstance(line, Unusable)

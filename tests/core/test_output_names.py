@@ -16,13 +16,13 @@ def test_a_name_is_the_stem_then_the_folders_then_the_suffix_then_a_digest() -> 
     assert names[0] != names[1]
 
 
-def test_names_that_only_a_file_system_takes_for_one_differ() -> None:
+def test_names_that_differ_only_in_case_or_unicode_form_get_distinct_names() -> None:
     composed, decomposed = "x/caf\u00e9.jpg", "y/cafe\u0301.jpg"
     assert len({fold(name) for name in unique_names([composed, decomposed, "z/CAFÉ.jpg"])}) == 3
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12), unique=True, max_size=12))
-def test_names_are_unique_safe_and_do_not_depend_on_the_order(paths: list[str]) -> None:
+def test_names_are_unique_safe_and_independent_of_the_order(paths: list[str]) -> None:
     paths = [p for p in paths if p.strip("/.")]
     try:
         names = unique_names(paths)
@@ -33,6 +33,6 @@ def test_names_are_unique_safe_and_do_not_depend_on_the_order(paths: list[str]) 
     assert dict(zip(paths, names, strict=True)) == dict(zip(reversed(paths), unique_names(paths[::-1]), strict=True))
 
 
-def test_two_sources_of_one_name_are_named() -> None:
+def test_two_sources_with_equal_names_are_an_error_that_names_them() -> None:
     with pytest.raises(ManifestError, match=r"a\.jpg and A\.png"):
         require_unique(["a", "A"], ["a.jpg", "A.png"])

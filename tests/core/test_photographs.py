@@ -39,7 +39,7 @@ def test_sixteen_bits_keep_their_brightness() -> None:
     assert abs(int(np.array(convert(grey))[0, 0, 0]) - 128) <= 1
 
 
-def test_the_stored_pixels_are_not_turned() -> None:
+def test_the_stored_pixels_are_not_rotated() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     made = convert(Image.new("RGB", (20, 10)), exif=exif)
@@ -49,7 +49,7 @@ def test_the_stored_pixels_are_not_turned() -> None:
 
 @given(st.binary(max_size=300), st.integers(0, 200))
 @settings(deadline=None)
-def test_what_cannot_be_decoded_is_an_image_error(noise: bytes, cut: int) -> None:
+def test_undecodable_bytes_are_an_image_error(noise: bytes, cut: int) -> None:
     for body in (noise, png(Image.new("RGB", (9, 9)))[: cut % 60]):
         with pytest.raises(ImageError):
             convert_to_jpeg(body)

@@ -41,7 +41,7 @@ def test_every_action_is_an_operation_of_its_service(action: str) -> None:
     assert name in operations | {"PassRole"}
 
 
-def test_nothing_is_allowed_with_a_star_for_an_action() -> None:
+def test_no_policy_allows_a_wildcard_action() -> None:
     assert not [
         a
         for policy in (CALLER, execution_policy(region="eu-west-1", buckets=["data"]))
@@ -50,14 +50,14 @@ def test_nothing_is_allowed_with_a_star_for_an_action() -> None:
     ]
 
 
-def test_writing_is_for_the_runs_bucket_only_and_resources_carry_the_projects_name() -> None:
+def test_policies_allow_writing_to_the_runs_bucket_and_resources_of_the_project_only() -> None:
     writers = [s for s in CALLER["Statement"] if "s3:PutObject" in s["Action"]]
     assert [s["Resource"] for s in writers] == [["arn:aws:s3:::data/*"]]
     creating = [s for s in CALLER["Statement"] if "sagemaker:CreateTrainingJob" in s["Action"]]
     assert creating[0]["Resource"] == ["arn:aws:sagemaker:eu-west-1:111122223333:training-job/turtles*"]
 
 
-def test_who_labels_elsewhere_needs_no_right_to_label_here() -> None:
+def test_a_project_with_a_labeling_server_needs_no_labeling_permissions_on_aws() -> None:
     elsewhere = caller_policy(
         region="eu-west-1",
         account="111122223333",
@@ -78,12 +78,12 @@ def test_who_labels_elsewhere_needs_no_right_to_label_here() -> None:
     }
 
 
-def test_the_labeling_server_is_allowed_exactly_what_it_asks_for() -> None:
+def test_the_labeling_servers_policy_allows_exactly_the_operations_it_sends() -> None:
     """The server sends nothing that its own table does not name (gtseg.local.storage.clients.check_listed)."""
     assert actions(SERVER) == {*S3_ACTIONS.values(), *KMS_ACTIONS}
 
 
-def test_the_labeling_server_writes_below_the_labeling_of_the_projects_runs_only() -> None:
+def test_the_labeling_server_may_write_below_labeling_of_the_projects_runs_only() -> None:
     writing = next(s for s in SERVER["Statement"] if "s3:PutObject" in s["Action"])
     assert writing["Resource"] == ["arn:aws:s3:::data/p/Turtles*/labeling/*"]
 
@@ -97,7 +97,7 @@ def test_the_labeling_server_writes_below_the_labeling_of_the_projects_runs_only
         ("arn:aws:kms:us-east-1:1:alias/own", "arn:aws:kms:us-east-1:1:key/*", "alias/own"),
     ],
 )
-def test_a_key_is_allowed_by_id_arn_or_alias(key: str, resource: str, alias: str | None) -> None:
+def test_a_kms_key_is_allowed_by_id_arn_or_alias(key: str, resource: str, alias: str | None) -> None:
     policy = labeling_server_policy(
         region="eu-west-1", account="111122223333", bucket="b", image_buckets=[], runs="r", kms_keys=[key]
     )
@@ -113,11 +113,11 @@ def test_the_role_may_be_passed_to_sagemaker_only() -> None:
     assert trust_policy()["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
 
 
-def test_china_and_govcloud_have_their_own_partitions() -> None:
+def test_policies_for_china_and_govcloud_use_their_partitions() -> None:
     assert "arn:aws-cn:s3:::b" in json.dumps(execution_policy(region="cn-north-1", buckets=["b"]))
     assert "arn:aws-us-gov:s3:::b" in json.dumps(execution_policy(region="us-gov-west-1", buckets=["b"]))
 
 
-def test_a_policy_fits_into_iam() -> None:
+def test_every_policy_is_within_iams_size_limit() -> None:
     """A managed policy holds 6,144 characters without white space (IAM quotas)."""
     assert len(json.dumps(CALLER, separators=(",", ":"))) < 6144

@@ -16,7 +16,7 @@ HOSTILE = "\x1b]0;owned\x07\x9b2J\u202egpj.exe\r\udcff"
 PACKAGE = Path(__file__).resolve().parents[2] / "gtseg"
 
 
-def test_a_terminal_is_told_nothing_but_text() -> None:
+def test_a_terminal_gets_printable_text_only() -> None:
     assert printable("a\x1b[31mred\x07\n\tb é 猫") == "a\\x1b[31mred\\x07\n\tb é 猫"
     assert printable("\u202egpj.exe") == "\\u202egpj.exe"
     assert printable("bad\udcffname") == "bad\\udcffname"
@@ -27,13 +27,13 @@ def test_both_halves_escape_the_same_characters() -> None:
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
-def test_json_stays_the_same_document(value: object) -> None:
+def test_escaping_keeps_the_json_document(value: object) -> None:
     shown = printable_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(shown) == value
     assert not UNSAFE.search(shown)
 
 
-def test_tables_documents_events_and_words_show_hostile_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_documents_events_and_messages_escape_hostile_names(capsys: pytest.CaptureFixture[str]) -> None:
     show(HOSTILE)
     print_columns(["name"], [[HOSTILE], ["two\nrows\tof one"]])
     print_json({HOSTILE: HOSTILE})
@@ -47,7 +47,7 @@ def test_tables_documents_events_and_words_show_hostile_names(capsys: pytest.Cap
     assert "owned" in shown
 
 
-def test_warnings_show_hostile_names_too() -> None:
+def test_warnings_escape_hostile_names() -> None:
     record = logging.LogRecord("gtseg", logging.WARNING, "", 1, "the object %s", (HOSTILE,), None)
     assert not UNSAFE.search(terminal._Printable("%(message)s").format(record))
 
@@ -56,7 +56,7 @@ ALLOWED = {"cli/console.py", "cli/demo.py", "cli/lazy.py", "local/terminal.py"}
 """Where printing is made safe; the demo's line that is written over escapes its words; a version."""
 
 
-def test_commands_print_through_one_door() -> None:
+def test_commands_print_through_one_module() -> None:
     files = [*(PACKAGE / "cli").rglob("*.py"), *(PACKAGE / "local" / "cli").rglob("*.py")]
     for path in files:
         if path.relative_to(PACKAGE).as_posix() in ALLOWED:

@@ -17,11 +17,11 @@ from gtseg.core.reasons import kind_of
         ("mask: it is 10x20 pixels, its image 30x40", "mask: it is 11x20 pixels, its image 31x40"),
     ],
 )
-def test_reasons_that_differ_in_numbers_and_names_are_one(one: str, other: str) -> None:
+def test_reasons_that_differ_in_numbers_and_names_are_grouped(one: str, other: str) -> None:
     assert kind_of(one) == kind_of(other)
 
 
-def test_other_reasons_stay_others() -> None:
+def test_different_reasons_are_not_grouped() -> None:
     reasons = [
         "image cannot be read: NoSuchKey: x",
         "image cannot be read: AccessDenied: x",

@@ -17,7 +17,7 @@ ARRAYS = st.sampled_from(["<f4", "<f8", "<i4"]).flatmap(
 
 
 @given(st.dictionaries(st.text(max_size=8), ARRAYS, max_size=3))
-def test_what_is_encoded_comes_back(tensors) -> None:
+def test_decoding_returns_the_encoded_values(tensors) -> None:
     (found,) = decode_records(encode_record(tensors))
     assert found.keys() == tensors.keys()
     for name, values in tensors.items():
@@ -26,18 +26,18 @@ def test_what_is_encoded_comes_back(tensors) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_records_or_a_record_error(body) -> None:
+def test_any_bytes_are_records_or_raise_a_record_error(body) -> None:
     with contextlib.suppress(RecordError):
         decode_records(body)
 
 
 @given(st.binary(max_size=60))
-def test_any_payload_is_features_or_a_record_error(payload) -> None:
+def test_any_payload_is_features_or_raises_a_record_error(payload) -> None:
     with contextlib.suppress(RecordError):
         decode_records(struct.pack("<II", 0xCED7230A, len(payload)) + payload + b"\0" * (-len(payload) % 4))
 
 
-def test_it_reads_what_a_protobuf_library_writes() -> None:
+def test_records_of_a_protobuf_library_are_read() -> None:
     pool = pytest.importorskip("google.protobuf.descriptor_pool")
     from google.protobuf import descriptor_pb2, message_factory
 
@@ -74,7 +74,7 @@ def _record_class(pool, pb2, factory):
     return factory.GetMessageClass(made.FindMessageTypeByName("aialgs.data.Record"))
 
 
-def test_the_two_halves_read_and_write_the_same_format() -> None:
+def test_product_and_embedded_aws_use_the_same_record_format() -> None:
     theirs = pytest.importorskip("gtseg.local.algorithm.inference.serve")
     values = np.random.default_rng(0).random((3, 4, 5), np.float32)
     np.testing.assert_array_equal(decode_probabilities(theirs.encode_probabilities(values)), values)

@@ -25,7 +25,7 @@ from gtseg.core.labeling.references import decoded_forms, explain, read_referenc
         "s3://pets/field day/a+b.jpg",
     ],
 )
-def test_every_address_of_an_s3_object_is_its_s3_address(text: str) -> None:
+def test_every_url_of_an_s3_object_becomes_its_s3_uri(text: str) -> None:
     assert read_reference(text) == "s3://pets/field day/a+b.jpg"
 
 
@@ -33,11 +33,11 @@ def test_every_address_of_an_s3_object_is_its_s3_address(text: str) -> None:
     "text",
     ["https://example.com/a.jpg", "https://pets.s3.example.com/a.jpg", "images/a.jpg", "https://[x/a", ""],
 )
-def test_what_is_no_address_of_s3_stays_as_it_is(text: str) -> None:
+def test_other_urls_are_unchanged(text: str) -> None:
     assert read_reference(text) == text
 
 
-def test_a_bucket_with_dots_keeps_them() -> None:
+def test_a_bucket_name_with_dots_is_read() -> None:
     assert read_reference("https://my.photo.bucket.s3.us-east-1.amazonaws.com/k") == "s3://my.photo.bucket/k"
 
 
@@ -58,6 +58,6 @@ def test_the_longest_prefix_is_rewritten() -> None:
     assert rewrite("s3://older/a.jpg", rules) == "s3://older/a.jpg"
 
 
-def test_an_address_that_no_bucket_has_is_explained_with_the_way_out() -> None:
+def test_the_explanation_of_a_url_outside_s3_names_rewrite() -> None:
     assert "--rewrite https://" in explain("https://example.com/a.jpg")
     assert explain("s3://bucket/a.jpg") == explain("images/a.jpg") == ""

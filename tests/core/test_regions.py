@@ -20,7 +20,7 @@ def documented(pattern: str) -> set[str]:
 
 
 @pytest.mark.parametrize("function", ["PRE-SemanticSegmentation", "ACS-SemanticSegmentation"])
-def test_every_region_has_the_account_that_the_api_documents(function: str) -> None:
+def test_every_region_has_the_account_documented_by_the_api(function: str) -> None:
     known = set(documented(rf"arn:aws:lambda:[a-z0-9-]+:\d{{12}}:function:{function}\b"))
     assert known == {lambda_arn(region, function) for region in LAMBDA_ACCOUNTS}
 
@@ -33,6 +33,6 @@ def test_automated_labeling_has_the_documented_algorithm() -> None:
     )
 
 
-def test_a_region_without_ground_truth_is_refused_with_those_that_have_it() -> None:
+def test_a_region_without_ground_truth_is_refused_with_a_list_of_others() -> None:
     with pytest.raises(SettingsError, match=r"eu-north-1.*us-east-1"):
         lambda_arn("eu-north-1", "PRE-SemanticSegmentation")

@@ -9,14 +9,14 @@ from gtseg.core.images.scenes import LABELS, draw_scene
 from gtseg.core.images.scenes.drawing import SIZES
 
 
-def test_the_same_number_is_the_same_scene_and_another_another() -> None:
+def test_a_scene_is_determined_by_its_number() -> None:
     one, again, other = draw_scene(3), draw_scene(3), draw_scene(4)
     assert (one.pixels == again.pixels).all()
     assert (one.mask == again.mask).all()
     assert one.mask.shape != other.mask.shape or (one.mask != other.mask).any()
 
 
-def test_masks_hold_class_indices_of_the_pictures_size_and_both_classes_occur() -> None:
+def test_masks_have_the_images_size_and_both_classes_occur() -> None:
     scenes = [draw_scene(number) for number in range(8)]
     for scene in scenes:
         assert scene.pixels.shape == (*scene.mask.shape, 3)
@@ -25,7 +25,7 @@ def test_masks_hold_class_indices_of_the_pictures_size_and_both_classes_occur() 
     assert values == set(range(len(LABELS) + 1))
 
 
-def test_the_mask_file_is_an_index_png_and_the_picture_a_jpeg() -> None:
+def test_the_mask_file_is_an_indexed_png_and_the_image_a_jpeg() -> None:
     scene = draw_scene(1)
     image = Image.open(io.BytesIO(scene.png()))
     assert image.mode == "P"
@@ -33,7 +33,7 @@ def test_the_mask_file_is_an_index_png_and_the_picture_a_jpeg() -> None:
     assert Image.open(io.BytesIO(scene.jpeg())).size == image.size
 
 
-def test_objects_look_different_from_what_is_around_them() -> None:
+def test_objects_contrast_with_their_surroundings() -> None:
     """The mask follows what is drawn: across its outline colours change more than within."""
     scene = draw_scene(0)
     grey = scene.pixels.mean(-1)

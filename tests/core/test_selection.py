@@ -22,7 +22,7 @@ def picture(seed: int, *, noise: int = 0, size: tuple[int, int] = (90, 60)) -> b
     return output.getvalue()
 
 
-def test_the_same_picture_saved_again_and_smaller_is_near_and_another_is_not() -> None:
+def test_a_resized_copy_is_a_near_duplicate_and_another_image_is_not() -> None:
     first = look_at(picture(1))
     assert first.is_near(look_at(picture(1, noise=5)))
     assert first.is_near(look_at(picture(1, size=(45, 30))))
@@ -31,12 +31,12 @@ def test_the_same_picture_saved_again_and_smaller_is_near_and_another_is_not() -
     assert not flat.is_near(other), "two empty pictures of different colors"
 
 
-def test_a_body_that_is_no_picture_is_named() -> None:
+def test_a_body_that_is_not_an_image_is_named() -> None:
     with pytest.raises(ImageError, match="cannot be decoded"):
         look_at(b"no picture")
 
 
-def test_the_expected_iou_is_one_where_all_is_sure_and_falls_with_doubt() -> None:
+def test_the_expected_iou_is_one_for_certain_pixels_and_falls_with_uncertainty() -> None:
     sure = np.zeros((2, 4, 4), np.float32)
     sure[1, :2], sure[0, 2:] = 1, 1
     assert expected_iou(sure) == 1
@@ -45,7 +45,7 @@ def test_the_expected_iou_is_one_where_all_is_sure_and_falls_with_doubt() -> Non
     assert expected_iou(nothing) == pytest.approx(0.9)
 
 
-def test_the_unsure_come_first_near_duplicates_once_and_the_labeled_never() -> None:
+def test_uncertain_images_are_selected_first_near_duplicates_once_labeled_ones_never() -> None:
     looks = [look_at(picture(seed)) for seed in range(10)]
     looks.append(look_at(picture(9, noise=3)))
     sureness = [0.9] * 9 + [0.2, 0.2]

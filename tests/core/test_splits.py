@@ -21,7 +21,7 @@ def grouped(sizes: list[int]) -> list[Item]:
     return [Item(f"{g}/{n}", f"{g}-{n}", f"group {g}") for g, size in enumerate(sizes) for n in range(size)]
 
 
-def test_the_shares_are_kept() -> None:
+def test_the_split_has_the_configured_shares() -> None:
     assert Counter(assign(images(1000), SHARES, seed=1).parts) == {
         "train": 700,
         "validation": 200,
@@ -32,11 +32,11 @@ def test_the_shares_are_kept() -> None:
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, {"train"}), (2, {"train", "validation"}), (3, set(PARTS)), (4, set(PARTS))]
 )
-def test_every_part_gets_a_group_while_there_are_enough(count: int, expected: set[str]) -> None:
+def test_every_split_gets_a_group_if_there_are_enough(count: int, expected: set[str]) -> None:
     assert set(assign(images(count), SHARES, seed=0).parts) == expected
 
 
-def test_a_part_with_no_share_stays_empty() -> None:
+def test_a_split_without_a_share_is_empty() -> None:
     assert set(assign(images(50), {"train": 0.8, "validation": 0.2, "test": 0}, seed=0).parts) == {
         "train",
         "validation",
@@ -53,13 +53,13 @@ def test_the_order_of_the_images_does_not_matter(count: int, seed: int, random: 
     assert len(parts) == count
 
 
-def test_another_seed_is_another_split() -> None:
+def test_another_seed_gives_another_split() -> None:
     assert assign(images(100), SHARES, seed=1).parts != assign(images(100), SHARES, seed=2).parts
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=25), st.integers(0, 100))
 @settings(deadline=None)
-def test_a_group_is_never_torn_apart(sizes: list[int], seed: int) -> None:
+def test_a_group_is_never_divided(sizes: list[int], seed: int) -> None:
     items = grouped(sizes)
     result = assign(items, SHARES, seed=seed)
     parts = {(item.group, part) for item, part in zip(items, result.parts, strict=True)}
@@ -70,7 +70,7 @@ def test_a_group_is_never_torn_apart(sizes: list[int], seed: int) -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 100))
 @settings(deadline=None)
-def test_who_was_assigned_never_moves(before: int, more: int, seed: int) -> None:
+def test_assigned_images_keep_their_split(before: int, more: int, seed: int) -> None:
     old = images(before)
     first = assign(old, SHARES, seed=seed)
     earlier = {item.key: part for item, part in zip(old, first.parts, strict=True)}
@@ -79,7 +79,7 @@ def test_who_was_assigned_never_moves(before: int, more: int, seed: int) -> None
     assert before + more < 3 or set(grown.parts) == set(PARTS)
 
 
-def test_growth_goes_where_the_deficit_is() -> None:
+def test_new_images_go_to_the_split_with_the_largest_deficit() -> None:
     earlier = {item.key: "train" for item in images(70)}
     assert Counter(assign(images(100), SHARES, seed=3, earlier=earlier).parts) == {
         "train": 70,
@@ -90,18 +90,18 @@ def test_growth_goes_where_the_deficit_is() -> None:
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.integers(0, 50))
 @settings(deadline=None)
-def test_equal_bytes_are_on_one_side(contents: list[int], seed: int) -> None:
+def test_images_with_equal_bytes_are_in_one_split(contents: list[int], seed: int) -> None:
     items = [Item(f"{n}.jpg", f"etag{c}", f"image {n}") for n, c in enumerate(contents)]
     parts = assign(items, SHARES, seed=seed).parts
     assert len(set(zip(contents, parts, strict=True))) == len(set(contents))
 
 
-def test_an_image_with_the_bytes_of_an_assigned_one_joins_it() -> None:
+def test_an_image_with_the_bytes_of_an_assigned_one_gets_its_split() -> None:
     items = [Item("new.jpg", "same", "image new"), *images(20)]
     assert assign(items, SHARES, seed=0, earlier={"same": "test"}).parts[0] == "test"
 
 
-def test_a_group_that_was_parted_earlier_stays_parted_and_is_named() -> None:
+def test_a_group_divided_earlier_stays_divided_and_is_named() -> None:
     items = [Item("a", "1", "g"), Item("b", "2", "g"), Item("c", "3", "g")]
     result = assign(items, SHARES, seed=0, earlier={"a": "test", "b": "train"})
     assert result.parts == ("test", "train", "train")
@@ -118,12 +118,12 @@ def test_a_group_that_was_parted_earlier_stays_parted_and_is_named() -> None:
         ("a/x.jpg", None, "image a/x.jpg"),
     ],
 )
-def test_a_pattern_names_groups(key: str, pattern: str | None, group: str) -> None:
+def test_group_of_returns_what_the_pattern_matches(key: str, pattern: str | None, group: str) -> None:
     assert group_of(key, pattern) == group
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=30), st.data())
-def test_only_train_gets_what_is_for_train_alone_and_no_group_is_parted(sizes: list[int], data: st.DataObject) -> None:
+def test_train_only_images_are_in_train_and_no_group_is_divided(sizes: list[int], data: st.DataObject) -> None:
     items = grouped(sizes)
     apart = data.draw(st.sets(st.integers(0, len(items) - 1)))
     earlier = data.draw(st.dictionaries(st.sampled_from([item.key for item in items]), st.sampled_from(PARTS)))

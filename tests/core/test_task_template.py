@@ -15,7 +15,7 @@ def fill(text: str = SHIPPED, *, header: str = "Cats", instructions: str = "Mark
     return task_template(text, header=header, instructions=instructions).decode()
 
 
-def test_the_shipped_template_holds_all_that_ground_truth_needs() -> None:
+def test_the_shipped_template_has_every_part_that_ground_truth_needs() -> None:
     filled = fill()
     assert 'header="Cats"' in filled
     assert "<p>Mark cats.</p>" in filled
@@ -31,7 +31,7 @@ def test_the_shipped_template_holds_all_that_ground_truth_needs() -> None:
         "task.input.labels",
     ],
 )
-def test_a_template_without_a_needed_part_is_refused_by_its_name(part: str) -> None:
+def test_a_template_without_a_required_part_is_refused_by_its_name(part: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(part)):
         fill(SHIPPED.replace(part, "div"))
 
@@ -43,7 +43,7 @@ def test_plain_instructions_cannot_become_markup_or_liquid() -> None:
     assert "<p>second</p>" in filled
 
 
-def test_instructions_that_are_html_stay_as_they_are() -> None:
+def test_html_instructions_are_unchanged() -> None:
     assert "<ul><li>x</li></ul>" in fill(instructions="<ul><li>x</li></ul>")
 
 

@@ -29,7 +29,7 @@ def test_tiles_cover_every_pixel_and_share_the_overlap(plan) -> None:
 
 
 @given(PLANS)
-def test_tiles_of_a_mask_join_to_the_mask(plan) -> None:
+def test_the_tiles_of_a_mask_join_to_the_mask(plan) -> None:
     height, width, size, overlap = plan
     mask = np.random.default_rng(0).integers(0, 9, (height, width), dtype=np.uint8)
     tiles = plan_tiles(height, width, size=size, overlap=overlap)
@@ -45,6 +45,6 @@ def test_in_the_overlap_the_deeper_tile_decides() -> None:
     assert join_masks(parts, 4, 12)[0].tolist() == [0] * 6 + [1] * 6
 
 
-def test_an_overlap_that_leaves_no_room_is_refused() -> None:
+def test_an_overlap_as_large_as_the_tile_is_refused() -> None:
     with pytest.raises(SettingsError, match="tile_overlap = 30"):
         plan_tiles(100, 100, size=40, overlap=30)

@@ -59,7 +59,7 @@ def channels(request: dict) -> dict:
     return {channel["ChannelName"]: channel for channel in request["InputDataConfig"]}
 
 
-def test_every_channel_address_ends_with_a_slash_or_it_would_also_match_the_annotations() -> None:
+def test_every_channel_uri_ends_with_a_slash() -> None:
     uris = {name: c["DataSource"]["S3DataSource"]["S3Uri"] for name, c in channels(training_request("n", JOB)).items()}
     assert uris == {
         name: f"s3://b/p/channels/{name}/"
@@ -67,11 +67,11 @@ def test_every_channel_address_ends_with_a_slash_or_it_would_also_match_the_anno
     }
 
 
-def test_training_never_gets_the_test_channels() -> None:
+def test_a_training_request_has_no_test_channels() -> None:
     assert not any("test" in name for job in (JOB, FULL, MANIFESTS) for name in channels(training_request("n", job)))
 
 
-def test_label_map_and_earlier_model_are_channels_only_when_asked_for() -> None:
+def test_label_map_and_initial_model_are_channels_only_if_needed() -> None:
     assert {"label_map", "model"} <= channels(training_request("n", FULL)).keys()
     assert channels(training_request("n", FULL))["model"]["InputMode"] == "File"
     assert not {"label_map", "model"} & channels(training_request("n", JOB)).keys()
@@ -92,7 +92,7 @@ def test_spot_training_waits_longer_than_it_runs() -> None:
     assert "EnableManagedSpotTraining" not in training_request("n", JOB)
 
 
-def test_unset_hyperparameters_are_left_out_and_typed_ones_written_as_the_algorithm_reads_them() -> None:
+def test_hyperparameters_are_strings_and_unset_ones_are_omitted() -> None:
     values = {
         "epochs": 30,
         "syncbn": True,
@@ -108,13 +108,13 @@ def test_unset_hyperparameters_are_left_out_and_typed_ones_written_as_the_algori
     }
 
 
-def test_a_tuned_hyperparameter_is_not_fixed_too() -> None:
+def test_a_tuned_hyperparameter_is_not_static() -> None:
     job = replace(JOB, hyperparameters=dict(JOB.hyperparameters) | {"learning_rate": "0.01"})
     definition = tuning_request("n", job, TUNING)["TrainingJobDefinition"]
     assert definition["StaticHyperParameters"] == dict(JOB.hyperparameters)
 
 
-def test_ranges_by_type() -> None:
+def test_ranges_have_the_type_of_their_hyperparameter() -> None:
     assert parameter_ranges(TUNING.ranges) == {
         "IntegerParameterRanges": [
             {"Name": "mini_batch_size", "MinValue": "1", "MaxValue": "128", "ScalingType": "Auto"}
@@ -126,7 +126,7 @@ def test_ranges_by_type() -> None:
     }
 
 
-def test_an_earlier_model_must_agree_and_defaults_count() -> None:
+def test_an_initial_model_must_have_the_same_hyperparameters_including_defaults() -> None:
     assert disagreements({"num_classes": "3"}, {"num_classes": "3", "backbone": "resnet-50", "crop_size": "240"}) == []
     assert disagreements({"num_classes": "3"}, {"num_classes": "4", "algorithm": "psp"}) == [
         "algorithm is fcn, the earlier model has psp",

@@ -29,7 +29,7 @@ def test_the_request_fits_the_service_model(transform: Transform) -> None:
     assert ParamValidator().validate(transform_request("t", transform), shape).generate_report() == ""
 
 
-def test_one_picture_is_one_request_and_none_waits_beside_another() -> None:
+def test_one_image_is_one_request_without_concurrency() -> None:
     request = transform_request("t", PLAIN)
     assert request["TransformInput"]["SplitType"] == "None"
     assert (request["BatchStrategy"], request["MaxConcurrentTransforms"]) == ("SingleRecord", 1)
@@ -53,7 +53,7 @@ def test_a_manifest_is_a_prefix_and_sorted_keys() -> None:
     ],
     ids=["whole keys", "a folder left out", "two inputs would share it", "no output", "nothing"],
 )
-def test_an_output_is_named_by_its_input(outputs: set[str], found: dict[str, str]) -> None:
+def test_an_output_is_matched_to_its_input_by_name(outputs: set[str], found: dict[str, str]) -> None:
     assert match_outputs(["p/a/1.jpg", "p/b/1.jpg"], outputs) == found
 
 
@@ -73,7 +73,7 @@ def _encoded(kind: str, size: int) -> bytes:
     ],
     ids=["a small JPEG", "a PNG", "a large JPEG", "no image"],
 )
-def test_what_is_sent_as_it_is_is_what_an_endpoint_would_be_sent(body: bytes, is_sent: bool) -> None:
+def test_unconverted_images_are_the_bytes_that_an_endpoint_would_get(body: bytes, is_sent: bool) -> None:
     size = sent_as_is(body[:700], len(body), max_side=64, content_type="image/jpeg")
     assert (size is not None) is is_sent
     if size:

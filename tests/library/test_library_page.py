@@ -17,12 +17,12 @@ def load() -> object:
     return module
 
 
-def test_the_page_is_what_the_docstrings_say() -> None:
+def test_docs_library_equals_the_docstrings() -> None:
     written = (ROOT / "docs" / "library.md").read_text()
     assert written == load().page(), "docs/library.md is old: scripts/library_page.py"
 
 
-def test_every_public_name_is_on_the_page() -> None:
+def test_docs_library_has_every_public_name() -> None:
     told = {*load().ORDER, "GtsegError", "__version__"}
     assert told == set(gtseg.__all__)
     assert all(getattr(gtseg, name).__doc__ for name in load().ORDER)

@@ -59,5 +59,5 @@ def test_notebooks_are_kept_without_outputs() -> None:
         assert not any(cell.get("outputs") for cell in cells), f"{path.name}: clear all outputs before it is committed"
 
 
-def test_there_is_one_from_labels_to_a_report_and_one_of_an_old_job() -> None:
+def test_one_notebook_goes_from_labels_to_a_report_and_one_reads_an_old_job() -> None:
     assert [path.stem for path in NOTEBOOKS] == ["label-to-report", "old-ground-truth-job"]

@@ -11,7 +11,7 @@ from gtseg.errors import AWSError, ImageError
 from gtseg.pipeline.run.inference import in_order
 
 
-def test_results_come_in_the_items_order_whatever_ends_first() -> None:
+def test_results_are_in_the_order_of_the_items() -> None:
     gate = threading.Event()
 
     def work(item: int) -> int:
@@ -21,7 +21,7 @@ def test_results_come_in_the_items_order_whatever_ends_first() -> None:
     assert list(in_order(range(6), work, concurrency=3)) == [(n, n * 10) for n in range(6)]
 
 
-def test_no_more_than_twice_the_concurrency_are_begun_before_they_are_taken() -> None:
+def test_at_most_twice_the_concurrency_is_started_before_results_are_read() -> None:
     begun: list[int] = []
     results = in_order(range(100), lambda item: begun.append(item), concurrency=2)
     next(results)
@@ -30,7 +30,7 @@ def test_no_more_than_twice_the_concurrency_are_begun_before_they_are_taken() ->
     assert len(begun) <= 8
 
 
-def test_an_image_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_failing_image_is_reported_and_the_others_continue() -> None:
     def work(item: int) -> int:
         if item == 1:
             raise ImageError("cannot be decoded")
@@ -43,7 +43,7 @@ def test_an_image_that_fails_is_told_and_the_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("code", ["ValidationError", "AccessDenied", "ConnectionError"])
-def test_what_would_fail_for_every_image_ends_it(code: str) -> None:
+def test_an_error_that_affects_every_image_ends_the_prediction(code: str) -> None:
     def work(item: int) -> Any:
         raise AWSError("InvokeEndpoint e", code, "no such endpoint")
 
@@ -51,5 +51,5 @@ def test_what_would_fail_for_every_image_ends_it(code: str) -> None:
         list(in_order(range(50), work, concurrency=2))
 
 
-def test_no_items_are_no_results() -> None:
+def test_without_items_there_are_no_results() -> None:
     assert list(in_order([], lambda item: item, concurrency=2)) == []

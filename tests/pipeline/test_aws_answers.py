@@ -89,7 +89,7 @@ def rewritten(operation: str, status: str, **members: str) -> dict[str, Any]:
     }
 
 
-def test_a_job_that_reached_its_time_is_a_result_that_is_never_paid_twice(
+def test_a_training_job_stopped_at_its_time_limit_is_a_result_and_not_trained_again(
     server: LocalAWS, project: Trained, play: Play
 ) -> None:
     ended = rewritten("DescribeTrainingJob", "TrainingJobStatus", SecondaryStatus="MaxRuntimeExceeded")
@@ -109,7 +109,7 @@ def test_a_job_that_reached_its_time_is_a_result_that_is_never_paid_twice(
     assert created(server, f"{project.name}-train") == [f"{project.name}-train-1"]
 
 
-def test_a_search_that_was_stopped_has_the_best_of_what_it_tried(project: Trained, play: Play) -> None:
+def test_a_stopped_tuning_job_has_the_best_of_its_training_jobs(project: Trained, play: Play) -> None:
     play(rewritten("DescribeHyperParameterTuningJob", "HyperParameterTuningJobStatus"))
     run = project.walk(tune)
     assert run.training_job is not None
@@ -117,7 +117,7 @@ def test_a_search_that_was_stopped_has_the_best_of_what_it_tried(project: Traine
     assert "(stopped early): best is" in project.told("finished")
 
 
-def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_that_fails(
+def test_a_run_survives_a_new_role_a_denied_log_a_lost_endpoint_and_a_failing_model(
     server: LocalAWS, project: Trained, play: Play
 ) -> None:
     unknown = "Could not assume role arn:aws:iam::123456789012:role/gtseg. Please ensure that the role exists."
@@ -159,7 +159,7 @@ def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_
     project.walk(cleanup)
 
 
-def test_refresh_says_what_is_gone_and_run_names_the_command_where_it_cannot_make_it(
+def test_refresh_of_a_run_with_deleted_channels_names_the_command_that_makes_them(
     project: Trained,
 ) -> None:
     s3, run = S3(project.clients), project.run
@@ -172,7 +172,7 @@ def test_refresh_says_what_is_gone_and_run_names_the_command_where_it_cannot_mak
         refresh(run, project.context())
 
 
-def test_a_model_that_was_deleted_is_trained_again_where_it_is_needed(project: Trained) -> None:
+def test_a_deleted_model_is_trained_again_when_needed(project: Trained) -> None:
     run = project.walk(train)
     assert run.training_job is not None
     S3(project.clients).delete([str(run.training_job.model_artifact)])
@@ -181,7 +181,7 @@ def test_a_model_that_was_deleted_is_trained_again_where_it_is_needed(project: T
     assert seen.attempts_of("train")[-1].outcome == "failed"
 
 
-def test_a_clock_that_is_wrong_is_exit_code_4(project: Trained, play: Play) -> None:
+def test_a_wrong_clock_is_exit_code_4(project: Trained, play: Play) -> None:
     late = "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
     play(
         {
@@ -199,7 +199,7 @@ def test_a_clock_that_is_wrong_is_exit_code_4(project: Trained, play: Play) -> N
         _ = project.run
 
 
-def test_a_bucket_whose_policy_demands_an_encryption_header_is_written_by_every_path(
+def test_every_command_writes_to_a_bucket_that_requires_an_encryption_header(
     environment: None, play: Play, tmp_path: Path
 ) -> None:
     (tmp_path / "a.txt").write_text("a")
@@ -219,7 +219,7 @@ def test_a_bucket_whose_policy_demands_an_encryption_header_is_written_by_every_
     assert error.value.exit_code == 4
 
 
-def test_a_key_is_named_by_every_write(environment: None, play: Play) -> None:
+def test_every_write_names_the_kms_key(environment: None, play: Play) -> None:
     done = {"kind": "answer", "status": 200, "headers": {"etag": '"e"', "x-amz-request-id": "1"}, "body": ""}
     wanted = {HEADER: "aws:kms", f"{HEADER}-aws-kms-key-id": "alias/k"}
     only = {"operations": ["s3:PutObject"], "resources": ["keyed/*"]}
@@ -230,7 +230,7 @@ def test_a_key_is_named_by_every_write(environment: None, play: Play) -> None:
         assert bulk.put("s3://keyed/k", b"x", content_type="text/plain") == "e"
 
 
-def test_a_bucket_whose_requester_pays_is_read_by_every_path(environment: None, play: Play) -> None:
+def test_every_command_reads_a_requester_pays_bucket(environment: None, play: Play) -> None:
     s3, uri = S3(Clients()), "s3://paying/k"
     s3.ensure_bucket("paying")
     s3.write(uri, b"x")
@@ -268,7 +268,7 @@ def elsewhere(bucket: str) -> tuple[dict[str, Any], ...]:
     )
 
 
-def test_images_in_another_region_are_refused_before_anything_is_made(
+def test_images_in_another_region_are_refused_before_anything_is_created(
     server: LocalAWS, project: Trained, play: Play
 ) -> None:
     S3(project.clients).ensure_bucket("eubucket")
@@ -286,14 +286,14 @@ def test_images_in_another_region_are_refused_before_anything_is_made(
     assert created(server, f"{project.name}-") == []
 
 
-def test_a_region_that_may_not_be_asked_for_is_read_from_the_refusal(environment: None, play: Play) -> None:
+def test_a_buckets_region_is_read_from_the_error_if_access_to_it_is_denied(environment: None, play: Play) -> None:
     S3(Clients()).ensure_bucket("hidden")
     denied = {**DENIED, "resources": ["hidden/"], "headers": {"x-amz-bucket-region": "ap-south-1"}}
     play({**denied, "operations": ["s3:GetBucketLocation", "s3:HeadBucket"]})
     assert S3(Clients()).bucket_region("hidden") == "ap-south-1"
 
 
-def test_doctor_proves_the_right_to_write_and_leaves_nothing(project: Trained, play: Play) -> None:
+def test_doctor_tests_write_access_and_leaves_no_objects(project: Trained, play: Play) -> None:
     root = locate(project.settings, project.clients)
     keys = [item.key for item in S3(project.clients).list_objects(root)]
     found = {one.subject: one for one in examine(project.context(), root)}

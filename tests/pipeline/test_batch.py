@@ -91,14 +91,14 @@ def predicted(city: Trained, photographs: Path, tmp_path_factory: pytest.TempPat
     return folder
 
 
-def test_the_masks_are_the_endpoints_byte_for_byte(predicted: Path) -> None:
+def test_masks_of_a_batch_equal_those_of_the_endpoint_byte_for_byte(predicted: Path) -> None:
     batch, endpoint = files_of(predicted / "batch"), files_of(predicted / "endpoint")
     assert len(batch) == 33
     assert batch == endpoint
     assert any(np.asarray(Image.open(io.BytesIO(body))).max() for body in batch.values())
 
 
-def test_one_job_was_made_and_again_there_is_nothing_to_do(
+def test_one_job_is_created_and_a_second_command_has_nothing_to_do(
     city: Trained, predicted: Path, photographs: Path, shared_aws: Any
 ) -> None:
     again = in_batch(city, predicted / "batch", f"s3://bucket-{city.name}/images/city/", str(photographs))
@@ -106,7 +106,7 @@ def test_one_job_was_made_and_again_there_is_nothing_to_do(
     assert created(shared_aws, "CreateTransformJob", city.name) == [f"{city.name}-transform-1"]
 
 
-def test_another_folder_takes_the_answers_that_are_there(
+def test_another_output_folder_uses_the_existing_outputs(
     city: Trained, predicted: Path, tmp_path: Path, shared_aws: Any
 ) -> None:
     assert in_batch(city, tmp_path / "masks").asked == 30
@@ -114,7 +114,7 @@ def test_another_folder_takes_the_answers_that_are_there(
     assert len(created(shared_aws, "CreateTransformJob", city.name)) == 1
 
 
-def test_large_images_are_cut_and_joined_as_by_the_endpoint(city: Trained, predicted: Path, tmp_path: Path) -> None:
+def test_large_images_are_tiled_and_joined_as_with_the_endpoint(city: Trained, predicted: Path, tmp_path: Path) -> None:
     (tmp_path / "large").mkdir()
     (tmp_path / "large" / "a.jpg").write_bytes(draw_scene(7, size=180)[0])
     before, city.tables["predict"] = (
@@ -129,7 +129,7 @@ def test_large_images_are_cut_and_joined_as_by_the_endpoint(city: Trained, predi
     assert files_of(tmp_path / "batch") == files_of(tmp_path / "endpoint") != {}
 
 
-def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted: Path, shared_aws: Any) -> None:
+def test_evaluate_in_batch_has_the_scores_of_the_endpoint(city: Trained, predicted: Path, shared_aws: Any) -> None:
     city.give_dataset()
     run = city.walk(evaluate, in_batch=True)
     assert run.evaluation is not None
@@ -144,7 +144,7 @@ def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted:
     assert by_endpoint.confusion == run.evaluation.confusion
 
 
-def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(city: Trained, tmp_path: Path) -> None:
+def test_an_image_over_10_mb_is_refused_by_name_before_the_job(city: Trained, tmp_path: Path) -> None:
     (tmp_path / "huge.jpg").write_bytes(draw_scene(1)[0] + b"\0" * MAX_PICTURE)
     result = in_batch(city, tmp_path / "masks", str(tmp_path / "huge.jpg"))
     assert "10.0 MB exceed the 10 MB" in result.failed[0][1]
@@ -166,7 +166,7 @@ def test_a_dry_run_shows_the_job_and_writes_nothing(city: Trained, tmp_path: Pat
     assert not (tmp_path / "masks").exists()
 
 
-def test_who_says_no_to_the_price_starts_nothing(
+def test_a_refused_price_creates_no_transform_job(
     city: Trained, tmp_path: Path, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(city.clients.__dict__, "is_aws", lambda service: True)
@@ -184,7 +184,7 @@ def test_who_says_no_to_the_price_starts_nothing(
     assert len(created(shared_aws, "CreateTransformJob", city.name)) == count
 
 
-def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:
+def test_probabilities_are_refused_in_batch(city: Trained, tmp_path: Path) -> None:
     city.tables["predict"] += "\nprobabilities = true"
     try:
         with pytest.raises(SettingsError, match="needs an endpoint"):
@@ -193,7 +193,7 @@ def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:
         city.tables["predict"] = city.tables["predict"].replace("\nprobabilities = true", "")
 
 
-def test_the_price_is_an_estimate_per_picture_and_the_bill_counts_the_machines(city: Trained, predicted: Path) -> None:
+def test_the_planned_cost_is_per_image_and_the_spent_cost_per_instance_hour(city: Trained, predicted: Path) -> None:
     (row,) = planned_rows("batch", city.context(), objects=2000)
     assert float(row.quantity) == pytest.approx((2000 * 3 + 2 * 300) / 3600)
     rows = [row for row in spent_rows(city.run, city.context()) if row.stage == "batch"]
@@ -201,13 +201,13 @@ def test_the_price_is_an_estimate_per_picture_and_the_bill_counts_the_machines(c
     assert all(row.quantity > Decimal(0) for row in rows)
 
 
-def test_without_a_model_there_is_nothing_to_transform(clients: Clients, tmp_path: Path) -> None:
+def test_a_batch_without_a_model_names_train(clients: Clients, tmp_path: Path) -> None:
     project = Trained(tmp_path / "project", clients, "nothing-yet")
     with pytest.raises(StageError, match="gtseg train"):
         in_batch(project, tmp_path / "masks", "s3://x/")
 
 
-def test_cleanup_deletes_the_model_of_the_jobs_too(city: Trained, predicted: Path) -> None:
+def test_cleanup_deletes_the_model_of_transform_jobs(city: Trained, predicted: Path) -> None:
     assert city.clients.sagemaker.list_models(NameContains=f"{city.name}-batch-model")["Models"]
     sweep(city.run, city.context(), Sweep(everything=True))
     assert not city.clients.sagemaker.list_models(NameContains=city.name)["Models"]
@@ -261,7 +261,7 @@ def scripted(clients: Clients, tmp_path: Path) -> Callable[..., ScriptedBatch]:
     return make
 
 
-def test_a_job_without_progress_is_stopped_with_consent_and_the_rest_gets_a_job(scripted: Any) -> None:
+def test_a_job_without_progress_is_stopped_with_consent_and_another_does_the_rest(scripted: Any) -> None:
     asked: list[str] = []
     consent = Consent(stop=lambda words: not asked.append(words))
     one = scripted((2, "InProgress"), (4, "Completed"), consent=consent)
@@ -271,7 +271,7 @@ def test_a_job_without_progress_is_stopped_with_consent_and_the_rest_gets_a_job(
     assert "1284" in one.project.told("warning")
 
 
-def test_who_does_not_want_it_stopped_is_told_how(scripted: Any) -> None:
+def test_without_consent_the_job_continues_and_the_command_to_stop_it_is_shown(scripted: Any) -> None:
     one = scripted((2, "InProgress"), consent=Consent(stop=lambda words: False))
     one.jobs.polls = 100
     with pytest.raises(Interrupted, match="gtseg predict --batch"):
@@ -280,20 +280,20 @@ def test_who_does_not_want_it_stopped_is_told_how(scripted: Any) -> None:
     assert "stop-transform-job" in one.project.told("warning")
 
 
-def test_what_a_failed_job_left_out_is_done_by_the_next(scripted: Any) -> None:
+def test_images_left_by_a_failed_job_are_done_by_the_next(scripted: Any) -> None:
     one = scripted((3, "Failed"), (1, "Failed"), (2, "Completed"))
     assert one.predict().failed == ()
     assert (one.masks, len(one.jobs.jobs)) == (6, 3)
 
 
-def test_a_job_that_gets_no_further_is_the_last(scripted: Any) -> None:
+def test_no_job_follows_one_without_outputs(scripted: Any) -> None:
     one = scripted((4, "Failed"), (0, "Failed"), (9, "Completed"))
     result = one.predict()
     assert (one.masks, len(result.failed), len(one.jobs.jobs)) == (4, 2, 2)
     assert "transform-2 failed without a mask of it: a picture" in result.failed[0][1]
 
 
-def test_interrupted_the_same_command_follows_the_same_job(scripted: Any) -> None:
+def test_an_interrupted_command_follows_the_same_job_when_repeated(scripted: Any) -> None:
     one = scripted((6, "Completed"))
     one.jobs.polls = 1
     with pytest.raises(Interrupted, match="gtseg predict --batch"):
@@ -302,7 +302,7 @@ def test_interrupted_the_same_command_follows_the_same_job(scripted: Any) -> Non
     assert (one.masks, len(one.jobs.jobs)) == (6, 1)
 
 
-def test_killed_while_the_job_runs_it_is_followed_to_its_end_first(scripted: Any) -> None:
+def test_after_a_kill_the_running_job_is_followed_to_its_end_first(scripted: Any) -> None:
     one = scripted((6, "InProgress"))
     one.jobs.polls = 1
     with pytest.raises(Interrupted):

@@ -65,7 +65,7 @@ def labeled(project: Project, shared_aws: Any) -> Project:
     return project
 
 
-def test_watch_stops_a_labeling_job_that_has_cost_all_that_it_may(labeled: Project, shared_aws: Any) -> None:
+def test_watch_stops_a_labeling_job_at_the_budget(labeled: Project, shared_aws: Any) -> None:
     done = gtseg(labeled, shared_aws, "watch", max_usd="0.1")
     assert done.returncode == 1
     assert "the run has cost about 0.1600 USD of [budget] max_usd = 0.1" in done.stderr
@@ -76,9 +76,7 @@ def test_watch_stops_a_labeling_job_that_has_cost_all_that_it_may(labeled: Proje
 
 
 @pytest.mark.parametrize("on_exceed", ["warn", "refuse"])
-def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
-    labeled: Project, shared_aws: Any, on_exceed: str
-) -> None:
+def test_a_budget_that_only_warns_lets_the_job_finish(labeled: Project, shared_aws: Any, on_exceed: str) -> None:
     command = [sys.executable, "-m", "gtseg", "watch", "--set", "budget.max_usd=0.1"]
     command += ["--set", f"budget.on_exceed={on_exceed}"]
     process = subprocess.Popen(command, cwd=labeled.folder, env=billed(shared_aws), stderr=subprocess.PIPE, text=True)
@@ -95,7 +93,7 @@ def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
     assert stops(shared_aws, labeled) == []
 
 
-def test_on_the_embedded_aws_nothing_costs_and_nothing_is_stopped(labeled: Project, shared_aws: Any) -> None:
+def test_the_budget_stops_nothing_on_the_embedded_aws(labeled: Project, shared_aws: Any) -> None:
     labeled.set("budget", max_usd=0.1)
     meter = Meter(labeled.run, labeled.context())
     assert meter.limit is None
@@ -107,7 +105,7 @@ def state_of(labeled: int) -> JobState:
     return JobState("j", "a", "InProgress", "j-ref", counters, "s3://b/", "", NOON, NOON)
 
 
-def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
+def test_there_is_one_warning_at_80_percent_of_the_budget(project: Project) -> None:
     project.set("budget", max_usd=1)
     project.clients.__dict__["is_aws"] = lambda service: True
     project.events.clear()
@@ -120,7 +118,7 @@ def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
     assert not meter.stopped
 
 
-def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(project: Project) -> None:
+def test_a_job_that_ends_before_it_can_be_stopped_is_no_error(project: Project) -> None:
     project.set("budget", max_usd=1)
     project.clients.__dict__["is_aws"] = lambda service: True
     meter = Meter(project.run, project.context())
@@ -129,7 +127,7 @@ def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(proje
     assert meter.because("why") == "why"
 
 
-def test_an_earlier_job_of_the_run_counts_too(labeled: Project) -> None:
+def test_the_budget_includes_earlier_jobs_of_the_run(labeled: Project) -> None:
     first = labeled.run.labeling_job
     assert first
     run = labeled.run.update(labeling_job=first.model_copy(update={"name": "second", "status": None}))
@@ -162,7 +160,7 @@ def trainable(training_aws: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     return made
 
 
-def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(trainable: Trained, training_aws: Any) -> None:
+def test_train_stops_a_job_at_the_budget_and_tune_refuses_to_exceed_it(trainable: Trained, training_aws: Any) -> None:
     assert gtseg(trainable, training_aws, "train", "--no-follow", "--yes").returncode == 0
     done = gtseg(trainable, training_aws, "train", max_usd="0.00001")
     assert done.returncode in {1, 5}, "5 where it had a model already: that is kept"
@@ -175,7 +173,7 @@ def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(trainable: Tr
     assert stops(training_aws, trainable) == ["StopTrainingJob"]
 
 
-def test_tune_stops_its_search(trainable: Trained, training_aws: Any) -> None:
+def test_tune_stops_a_tuning_job_at_the_budget(trainable: Trained, training_aws: Any) -> None:
     env = billed(training_aws)
     process = subprocess.Popen(
         [sys.executable, "-m", "gtseg", "tune", "--yes"],
@@ -194,9 +192,7 @@ def test_tune_stops_its_search(trainable: Trained, training_aws: Any) -> None:
     assert stops(training_aws, trainable) == ["StopHyperParameterTuningJob"]
 
 
-def test_serve_deletes_the_endpoint_of_a_run_that_has_cost_all_that_it_may(
-    trainable: Trained, training_aws: Any
-) -> None:
+def test_serve_deletes_the_endpoint_of_a_run_at_the_budget(trainable: Trained, training_aws: Any) -> None:
     run, sagemaker = trainable.run, trainable.clients.sagemaker
     role = "arn:aws:iam::123456789012:role/gtseg"
     S3(trainable.clients).write(f"{run.root}model.tar.gz", b"no model")
@@ -242,7 +238,7 @@ def test_serve_deletes_the_endpoint_of_a_run_that_has_cost_all_that_it_may(
         sagemaker.describe_endpoint_config(EndpointConfigName=name["config"])
 
 
-def test_serve_starts_nothing_that_could_exceed_the_budget(trainable: Trained, training_aws: Any) -> None:
+def test_serve_starts_nothing_that_would_exceed_the_budget(trainable: Trained, training_aws: Any) -> None:
     from gtseg.pipeline.commands.serve import Service
 
     trainable.tables["budget"] = "max_usd = 1"

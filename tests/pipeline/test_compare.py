@@ -55,7 +55,7 @@ def folder(path: Path, **masks: np.ndarray) -> Contender:
     return contender_of_folder(path)
 
 
-def test_each_is_scored_on_the_images_that_all_predicted(project: Any, tested: Run, tmp_path: Path) -> None:
+def test_all_runs_are_scored_on_the_images_that_all_predicted(project: Any, tested: Run, tmp_path: Path) -> None:
     good = folder(tmp_path / "good", a=TRUTH, b=TRUTH, c=TRUTH)
     bad = folder(tmp_path / "bad", a=HALF, b=TRUTH)
     page, facts = compare(tested, [good, bad], project.context())
@@ -67,13 +67,13 @@ def test_each_is_scored_on_the_images_that_all_predicted(project: Any, tested: R
     assert "http" not in page.split("</style>")[1]
 
 
-def test_names_cannot_write_into_the_page(project: Any, tested: Run, tmp_path: Path) -> None:
+def test_names_are_escaped_in_the_comparison_page(project: Any, tested: Run, tmp_path: Path) -> None:
     evil = folder(tmp_path / "<script>alert(1)<", a=TRUTH)
     page, _ = compare(tested, [evil], project.context())
     assert "<script>" not in page
 
 
-def test_nothing_in_common_is_said(project: Any, tested: Run, tmp_path: Path) -> None:
+def test_runs_without_common_images_are_an_error(project: Any, tested: Run, tmp_path: Path) -> None:
     other = folder(tmp_path / "other", z=TRUTH)
     with pytest.raises(StageError, match="no predicted test image"):
         compare(tested, [other], project.context())
@@ -85,7 +85,9 @@ def test_masks_of_another_size_are_refused_by_name(project: Any, tested: Run, tm
         compare(tested, [small], project.context())
 
 
-def test_a_run_without_evaluation_and_an_empty_folder_say_what_to_do(tested: Run, project: Any, tmp_path: Path) -> None:
+def test_a_run_without_evaluation_and_an_empty_folder_are_errors_with_a_remedy(
+    tested: Run, project: Any, tmp_path: Path
+) -> None:
     with pytest.raises(StageError, match="gtseg evaluate"):
         contender_of_run(tested, project.context().s3)
     with pytest.raises(StageError, match="no predicted masks"):

@@ -17,7 +17,7 @@ TOGETHER = {"run", "settings", "clients", "notify", "consent", "dry_run", "sleep
 """What travels in Context, and its run."""
 
 
-def test_hardly_a_function_takes_apart_what_travels_in_a_context() -> None:
+def test_few_functions_take_a_contexts_fields_as_separate_arguments() -> None:
     found = []
     for path in Path(gtseg.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -27,13 +27,13 @@ def test_hardly_a_function_takes_apart_what_travels_in_a_context() -> None:
     assert len(found) <= 2, found
 
 
-def test_doors_are_made_once_and_ask_nobody(project: Any) -> None:
+def test_a_contexts_clients_are_created_once_without_requests(project: Any) -> None:
     context = project.context()
     assert context.s3 is context.s3
     assert context.labeling is context.labeling
 
 
-def test_events_are_signed_with_the_stage(project: Any) -> None:
+def test_events_name_their_stage(project: Any) -> None:
     context = project.context().of("label")
     context.note("one", {"arn": "a"})
     context.progress("two", 1, 2)
@@ -43,7 +43,7 @@ def test_events_are_signed_with_the_stage(project: Any) -> None:
     ]
 
 
-def test_without_consent_nothing_is_started(project: Any) -> None:
+def test_nothing_is_created_without_consent(project: Any) -> None:
     weighed: list[Any] = []
     consent = Consent(spend=lambda words: False, check_cost=lambda *of: weighed.append(of))
     context: Context = project.context(consent=consent).of("train")

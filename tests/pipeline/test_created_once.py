@@ -87,7 +87,7 @@ def changes_of(command: Command) -> list[str]:
     return [request.name for request in proxy.seen if request.changes_something]
 
 
-def test_the_creating_call_lies_between_two_writes_of_run_json(command: Command) -> None:
+def test_the_creating_call_is_between_two_writes_of_run_json(command: Command) -> None:
     names = changes_of(command)
     created = names.index("CreateLabelingJob")
     states = [n for n, name in enumerate(names) if "run.json" in name]
@@ -109,7 +109,7 @@ KILLS = [
 ]
 
 
-def test_killed_at_one_step_after_the_other_the_command_still_makes_one_job(command: Command) -> None:
+def test_a_command_killed_at_any_step_creates_one_job_in_the_end(command: Command) -> None:
     """Bucket, image, CORS rule, attempt, files, creating call, result: each process dies one step later."""
     for name, when in KILLS:
         killer = Killer(name, when=when)
@@ -122,7 +122,7 @@ def test_killed_at_one_step_after_the_other_the_command_still_makes_one_job(comm
     assert [a.outcome for a in run.attempts] == ["adopted"]
 
 
-def test_throttled_calls_are_made_again_and_one_job_comes_of_it(command: Command) -> None:
+def test_throttled_calls_are_repeated_and_create_one_job(command: Command) -> None:
     left = {"CreateLabelingJob": 3, "DescribeLabelingJob": 2, "ListWorkteams": 2}
 
     def throttle(request: Request) -> tuple[int, bytes] | None:
@@ -136,7 +136,7 @@ def test_throttled_calls_are_made_again_and_one_job_comes_of_it(command: Command
     assert len(command.jobs()) == 1
 
 
-def test_an_answer_that_is_lost_on_the_way_is_not_a_second_job(command: Command) -> None:
+def test_a_lost_response_does_not_create_a_second_job(command: Command) -> None:
     lost: list[str] = []
 
     def lose(request: Request) -> None:
@@ -153,7 +153,7 @@ def test_an_answer_that_is_lost_on_the_way_is_not_a_second_job(command: Command)
     assert command.project.run.attempts[0].outcome in {"created", "adopted"}
 
 
-def test_of_two_commands_at_once_one_job_comes_and_whoever_is_late_says_so(command: Command) -> None:
+def test_two_commands_at_once_create_one_job_and_the_later_one_fails(command: Command) -> None:
     command.project.clients.s3.create_bucket(Bucket=f"test-{command.project.name}")
     processes = [command.start(command.server.url) for _ in range(3)]
     ends = [(process.communicate(timeout=90)[1], process.returncode) for process in processes]
@@ -163,7 +163,7 @@ def test_of_two_commands_at_once_one_job_comes_and_whoever_is_late_says_so(comma
         assert code == 0 or (code == 1 and "Another gtseg process has advanced run" in stderr), stderr
 
 
-def test_ctrl_c_while_watching_is_exit_code_130_and_the_job_goes_on(command: Command) -> None:
+def test_ctrl_c_during_watch_is_exit_code_130_and_the_job_continues(command: Command) -> None:
     run = command.finish()
     process = command.start(command.server.url, "watch", "--json")
     assert process.stdout is not None
@@ -177,7 +177,7 @@ def test_ctrl_c_while_watching_is_exit_code_130_and_the_job_goes_on(command: Com
     assert answer["LabelingJobStatus"] == "InProgress"
 
 
-def test_a_dry_run_sends_no_request_that_changes_anything(command: Command, tmp_path: Path) -> None:
+def test_a_dry_run_sends_only_reading_requests(command: Command, tmp_path: Path) -> None:
     with FaultProxy(command.server.url) as proxy:
         process = command.start(proxy.url, "label", "--dry-run")
         stdout, stderr = process.communicate(timeout=60)

@@ -111,7 +111,7 @@ def is_true(left: dict[str, bytes]) -> bool:
     return keys == there and len(keys) == 2 * (counts["train"] + counts["validation"] + counts["test"])
 
 
-def test_killed_at_one_step_after_the_other_the_dataset_comes_out_the_same(command: Command) -> None:
+def test_a_dataset_killed_at_any_step_is_the_same_in_the_end(command: Command) -> None:
     """Reading, marker, copies, stale objects, records, marker, run: each process dies one step later than the last."""
     bench, bucket = command.bench, command.bench.bucket
     before, after = grow(bench)
@@ -134,7 +134,7 @@ def test_killed_at_one_step_after_the_other_the_dataset_comes_out_the_same(comma
     assert command.finish(after) == undisturbed
 
 
-def test_a_first_dataset_that_was_killed_half_way_leaves_nothing_stale(command: Command) -> None:
+def test_a_first_dataset_killed_halfway_leaves_no_stale_objects(command: Command) -> None:
     """The manifest changes between the kill and the next command: what the dead one wrote for others is gone."""
     before, after = grow(command.bench)
     command.kill(Killer(f"PUT /{command.bench.bucket}{CHANNELS}", 8, when="after"), before)
@@ -146,7 +146,7 @@ def test_a_first_dataset_that_was_killed_half_way_leaves_nothing_stale(command: 
     assert command.finish(after) == after_kill
 
 
-def test_a_second_run_lists_and_reads_what_it_knows_and_writes_nothing(command: Command) -> None:
+def test_an_unchanged_dataset_is_listed_and_nothing_is_read_again_or_written(command: Command) -> None:
     """No image, no mask and nothing below channels/ is read again; run.json is not written over itself."""
     manifest = command.bench.put("output.manifest", _join(command.bench.lines))
     left = command.finish(manifest)

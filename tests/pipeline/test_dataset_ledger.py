@@ -17,7 +17,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 @given(st.lists(st.tuples(TEXT, TEXT | st.none())))
-def test_it_holds_what_a_dict_holds(changes: list[tuple[str, str | None]]) -> None:
+def test_a_table_has_the_contents_of_a_dict(changes: list[tuple[str, str | None]]) -> None:
     plain: dict[str, str] = {}
     with Ledger() as ledger:
         table = ledger.table(str, str)
@@ -32,7 +32,7 @@ def test_it_holds_what_a_dict_holds(changes: list[tuple[str, str | None]]) -> No
         assert table.get("no such key") is None
 
 
-def test_rows_may_change_while_somebody_walks_them() -> None:
+def test_rows_may_change_during_iteration() -> None:
     with Ledger() as ledger:
         table = ledger.table(int, str)
         table.add_all((number, "old") for number in range(3 * PAGE))
@@ -43,7 +43,7 @@ def test_rows_may_change_while_somebody_walks_them() -> None:
         assert [(n, v) for n, v in table.rows()] == [(n, "new") for n in range(0, 3 * PAGE, 2)]
 
 
-def test_of_equal_keys_the_last_or_the_first_stays() -> None:
+def test_the_last_or_the_first_of_equal_keys_stays() -> None:
     with Ledger() as ledger:
         table = ledger.table(str, int)
         table.add_all([("a", 1), ("a", 2)])
@@ -51,7 +51,7 @@ def test_of_equal_keys_the_last_or_the_first_stays() -> None:
         assert dict(table) == {"a": 2, "b": 4}
 
 
-def test_what_the_stage_keeps_comes_back_equal() -> None:
+def test_stored_values_are_read_back_equal() -> None:
     fact = Fact("e", 3, 2, "JPEG", 6)
     finding = Finding(
         "s3://b/i",
@@ -71,7 +71,7 @@ def test_what_the_stage_keeps_comes_back_equal() -> None:
             table[8]
 
 
-def test_many_threads_share_one_table() -> None:
+def test_threads_share_one_table() -> None:
     with Ledger() as ledger:
         table = ledger.table(int, int)
 
@@ -87,7 +87,7 @@ def test_many_threads_share_one_table() -> None:
         assert dict(table) == {number: number // 8 + 1 for number in range(400)}
 
 
-def test_memory_does_not_grow_with_the_rows() -> None:
+def test_memory_does_not_grow_with_the_number_of_rows() -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("this system does not tell a process's memory")
     with Ledger() as ledger:

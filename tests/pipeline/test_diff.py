@@ -25,7 +25,7 @@ def record(split: str = "train", *, image: str = "i", mask: str = "m", status: s
     return {"split": split, "status": status, "image_etag": image, "annotation_etag": mask}
 
 
-def test_every_kind_of_change_of_the_data_is_told_apart() -> None:
+def test_every_kind_of_change_of_the_data_is_distinguished() -> None:
     one = {
         "gone": record(),
         "same": record("test"),
@@ -50,7 +50,7 @@ def test_every_kind_of_change_of_the_data_is_told_apart() -> None:
     assert found.same_test
 
 
-def test_a_labeled_and_an_imported_run_of_the_same_photographs_differ_in_labels_alone() -> None:
+def test_a_labeled_and_an_imported_run_of_the_same_images_differ_in_labels_only() -> None:
     """The import keeps copies under names of its own; a PNG has other bytes there."""
     size = {"width": 4, "height": 3}
     labeled = {
@@ -69,7 +69,7 @@ def test_a_labeled_and_an_imported_run_of_the_same_photographs_differ_in_labels_
     assert found.image_changed == ("s3://photos/b.png",)
 
 
-def test_photographs_that_two_have_are_paired_with_neither() -> None:
+def test_ambiguous_images_are_not_paired() -> None:
     twice = {"x/a.jpg": record(image="a"), "y/a.jpg": record(image="a")}
     assert same_photographs(twice, {"z/a.jpg": record(image="a")}).keys() == {"z/a.jpg"}
 
@@ -79,7 +79,7 @@ def test_scores_are_comparable_only_on_the_same_images_with_the_same_labels(othe
     assert not compare_records({"a": record("test")}, other).same_test
 
 
-def test_a_run_that_reads_the_others_images_has_the_same_images() -> None:
+def test_a_run_that_reads_another_runs_images_has_equal_images() -> None:
     """`gtseg dataset --run other --job ...`: its objects.jsonl has addresses below the first run."""
     own, copied = {"image": "s3://b/one/images/a.jpg"}, {"image": "s3://b/other/images/a.jpg"}
     one = by_name([own], ("s3://b/one/", "s3://b/other/"))
@@ -128,7 +128,7 @@ def pair(clients: Clients, tmp_path: Path) -> tuple[Trained, Trained]:
     return projects[0], projects[1]
 
 
-def test_the_command_names_the_label_the_setting_and_the_score(pair: Any, shared_aws: Any) -> None:
+def test_diff_names_the_changed_label_setting_and_score(pair: Any, shared_aws: Any) -> None:
     project = pair[0]
     command = [sys.executable, "-m", "gtseg", "diff", f"{project.name}-0", f"{project.name}-1"]
     done = subprocess.run(command, cwd=project.folder, env=shared_aws.environment, capture_output=True, text=True)
@@ -146,7 +146,7 @@ def test_the_command_names_the_label_the_setting_and_the_score(pair: Any, shared
     }
 
 
-def test_a_run_against_itself_has_no_change(pair: Any, clients: Clients) -> None:
+def test_a_run_does_not_differ_from_itself(pair: Any, clients: Clients) -> None:
     name = pair[0].name
     run = pair[0].run_file.__class__(clients, f"s3://bucket-{name}/{name}-0/").load()
     found = diff(run, run, S3(clients))
@@ -157,14 +157,14 @@ def test_a_run_against_itself_has_no_change(pair: Any, clients: Clients) -> None
     ]
 
 
-def test_a_run_that_is_not_there_is_named(pair: Any, clients: Clients) -> None:
+def test_a_missing_run_is_named(pair: Any, clients: Clients) -> None:
     name = pair[0].name
     ghost = pair[0].run_file.__class__(clients, f"s3://bucket-{name}/ghost/").load()
     with pytest.raises(StageError, match="no run 'ghost'"):
         diff(ghost, ghost, S3(clients))
 
 
-def test_a_snapshot_keeps_settings_but_no_secret_and_a_change_of_it_is_seen(tmp_path: Path, clients: Clients) -> None:
+def test_a_snapshot_has_no_secrets_but_shows_that_one_has_changed(tmp_path: Path, clients: Clients) -> None:
     project = Trained(tmp_path, clients, "secrets")
     kept = []
     for secret in ("hunter2", "hunter3"):

@@ -26,12 +26,12 @@ def as_aws(project: Any) -> Any:
     return project
 
 
-def test_a_good_project_has_nothing_bad(project: Any) -> None:
+def test_a_valid_project_has_no_bad_finding(project: Any) -> None:
     project.image("a.jpg")
     assert not [f for f in findings(project) if f.level == "bad"]
 
 
-def test_each_finding_that_is_not_good_says_how_to_mend_it(project: Any) -> None:
+def test_every_finding_that_is_not_good_has_a_remedy(project: Any) -> None:
     project.set("images", source="nowhere")
     project.set("labeling", labels=["cat"])
     for finding in findings(project):
@@ -45,11 +45,11 @@ def test_a_region_without_ground_truth_is_named(project: Any) -> None:
     assert any("eu-north-1" in f.found and f.level == "bad" for f in findings(project) if f.subject == "region")
 
 
-def test_a_missing_bucket_is_said_before_it_is_needed(project: Any) -> None:
+def test_a_missing_bucket_is_reported(project: Any) -> None:
     assert found(project, "bucket").level == "warning"
 
 
-def test_a_bucket_without_cors_is_said(project: Any) -> None:
+def test_a_bucket_without_cors_is_reported(project: Any) -> None:
     project.clients.s3.create_bucket(Bucket=f"test-{project.name}")
     assert "no rule" in found(project, "CORS").found
 
@@ -64,7 +64,7 @@ def test_bad_images_are_named_one_by_one(project: Any) -> None:
     assert "good.jpg" not in texts
 
 
-def test_the_images_of_a_manifest_are_looked_at(project: Any) -> None:
+def test_the_images_of_a_manifest_are_checked(project: Any) -> None:
     bucket = f"test-{project.name}"
     project.clients.s3.create_bucket(Bucket=bucket)
     body = project.image("a.jpg").read_bytes()
@@ -78,23 +78,23 @@ def test_the_images_of_a_manifest_are_looked_at(project: Any) -> None:
     assert "b.jpg cannot be decoded" in found(project, "image").found
 
 
-def test_no_images_at_all_is_bad(project: Any) -> None:
+def test_no_images_are_a_bad_finding(project: Any) -> None:
     (project.folder / "images").mkdir()
     assert "no .jpg" in found(project, "images").found
 
 
-def test_a_template_without_its_form_is_bad(project: Any) -> None:
+def test_a_template_without_its_form_is_a_bad_finding(project: Any) -> None:
     (project.folder / "mine.liquid").write_text("<p>hello</p>")
     project.set("labeling", template="mine.liquid")
     assert "crowd-form" in found(project, "template").found
 
 
-def test_many_labels_are_more_than_the_console_shows(project: Any) -> None:
+def test_more_labels_than_the_console_shows_are_reported(project: Any) -> None:
     project.set("labeling", labels=[f"c{i}" for i in range(12)])
     assert "at most 10" in found(project, "labels").found
 
 
-def test_an_unknown_workteam_is_bad(project: Any) -> None:
+def test_an_unknown_workteam_is_a_bad_finding(project: Any) -> None:
     project.set("labeling", workteam_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody")
     assert found(project, "workteam").level == "bad"
 
@@ -110,18 +110,18 @@ def test_a_role_must_trust_sagemaker(project: Any, service: str, level: str) -> 
     assert found(as_aws(project), "role").level == level
 
 
-def test_a_role_that_is_not_there_is_bad_and_simulation_that_is_refused_is_no_verdict(project: Any) -> None:
+def test_a_missing_role_is_bad_and_a_denied_policy_simulation_is_not_a_verdict(project: Any) -> None:
     project.set("project", role_arn="arn:aws:iam::123456789012:role/nobody-there")
     assert "does not exist" in found(as_aws(project), "role").found
 
 
-def test_the_end_of_the_crowd_is_said_with_its_date(project: Any) -> None:
+def test_the_end_of_the_public_crowd_is_reported_with_its_date(project: Any) -> None:
     closed = found(as_aws(project), "Ground Truth")
     assert "30 July 2026" in closed.found
     assert "30 September 2026" in closed.found
 
 
-def test_without_credentials_the_rest_is_still_looked_at(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_credentials_the_other_checks_still_run(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     project.image("a.jpg")
     root = project.run_file.root
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -132,7 +132,7 @@ def test_without_credentials_the_rest_is_still_looked_at(project: Any, monkeypat
     assert any(f.level == "bad" for f in report)
 
 
-def test_one_cause_is_told_once_however_much_it_hinders(project: Any) -> None:
+def test_one_cause_is_reported_once_for_all_checks_it_affects(project: Any) -> None:
     project.image("a.jpg")
     root = project.run_file.root
     from gtseg.aws.clients import Clients
@@ -157,7 +157,7 @@ def put_model(project: Any, name: str) -> str:
     return arn
 
 
-def test_the_model_that_automated_labeling_starts_from_must_be_there_and_readable(project: Any) -> None:
+def test_the_initial_model_of_automated_labeling_must_exist_and_be_readable(project: Any) -> None:
     arn = put_model(project, f"{project.name}-earlier")
 
     def look(model: str) -> Finding:

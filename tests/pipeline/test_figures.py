@@ -9,7 +9,7 @@ import gtseg
 from gtseg.pipeline.commands.figures import export_evaluation
 
 
-def test_an_evaluation_of_any_masks_is_exported(tmp_path: Path) -> None:
+def test_figures_of_an_evaluation_of_any_masks_are_exported(tmp_path: Path) -> None:
     masks = [np.array([[0, 1], [2, 255]], np.uint8)]
     scores = gtseg.evaluate(masks, masks, labels=["cat", "=HYPERLINK(1)"])
     names = export_evaluation(scores.section, str(tmp_path))

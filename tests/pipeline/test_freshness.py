@@ -74,7 +74,7 @@ def why(stage: str, chosen: Settings | None = None, **sections: Any) -> str:
     return found.reason if found else ""
 
 
-def test_what_was_made_from_what_the_run_has_is_fresh() -> None:
+def test_results_made_from_the_runs_current_inputs_are_fresh() -> None:
     sections = {
         "labeling_job": JOB,
         "dataset": dataset(run_labels="r-label-1"),
@@ -100,11 +100,11 @@ def test_new_labels_make_the_dataset_stale(sources: dict[str, str]) -> None:
         {"labeling_job": "foreign", "manifest": "s3://other/m"},
     ],
 )
-def test_a_dataset_of_others_labels_stays_fresh_beside_the_run_s_own(sources: dict[str, str]) -> None:
+def test_a_dataset_of_other_labels_stays_fresh_when_the_run_has_its_own(sources: dict[str, str]) -> None:
     assert why("dataset", labeling_job=JOB, dataset=dataset(**sources)) == ""
 
 
-def test_an_import_of_the_same_name_with_other_bytes_is_new_labels() -> None:
+def test_an_import_with_the_same_name_and_other_bytes_is_new_labels() -> None:
     first, second = (
         JOB.model_copy(
             update={
@@ -123,7 +123,7 @@ def test_an_import_of_the_same_name_with_other_bytes_is_new_labels() -> None:
         assert why("dataset", labeling_job=second, dataset=dataset(**sources))
 
 
-def test_another_dataset_makes_the_model_stale_and_another_model_the_endpoint() -> None:
+def test_a_new_dataset_makes_the_model_stale_and_a_new_model_the_endpoint() -> None:
     assert "dataset has changed" in why("train", dataset=dataset("f2"), training_job=trained(dataset="f1"))
     newer = trained("r-train-2", dataset="f2")
     assert "newer model: r-train-2" in why("deploy", training_job=newer, endpoint=endpoint(run_model="r-train-1"))
@@ -131,7 +131,7 @@ def test_another_dataset_makes_the_model_stale_and_another_model_the_endpoint() 
     assert "newer model" in why("deploy", training_job=newer, endpoint=legacy)
 
 
-def test_a_foreign_model_stays_until_the_run_trains_another() -> None:
+def test_an_external_model_is_fresh_until_the_run_trains_one() -> None:
     foreign = endpoint(model_data="s3://b/theirs")
     assert why("deploy", training_job=trained(), endpoint=foreign) == ""
     kept = endpoint(model_data="s3://b/theirs", run_model="r-train-1")
@@ -155,11 +155,11 @@ def test_changed_settings_are_named_with_both_values() -> None:
         settings(deploy={"tags": {"a": "b"}, "time_to_live": "3h"}),
     ],
 )
-def test_settings_that_no_result_depends_on_make_nothing_stale(chosen: Settings) -> None:
+def test_settings_without_influence_on_results_make_nothing_stale(chosen: Settings) -> None:
     sections = {"training_job": trained(), "endpoint": endpoint()}
     assert why("train", chosen, **sections) == why("deploy", chosen, **sections) == ""
 
 
-def test_a_deleted_endpoint_needs_no_other_settings() -> None:
+def test_changed_settings_do_not_make_a_deleted_endpoint_stale() -> None:
     gone = endpoint().model_copy(update={"deleted": NOW})
     assert why("deploy", settings(deploy={"instance_count": 2}), endpoint=gone) == ""

@@ -102,7 +102,7 @@ def brought_folder(
     return Path(shutil.copytree(kept["job"], tmp_path / "usb" / kept["job"].name))
 
 
-def test_labels_come_home_with_their_answers_and_twice_changes_nothing(
+def test_labels_are_imported_with_their_answers_and_a_second_import_changes_nothing(
     home: Home, brought_folder: Path, shared_aws: Any
 ) -> None:
     first = home.bring(brought_folder)
@@ -131,7 +131,7 @@ def test_labels_come_home_with_their_answers_and_twice_changes_nothing(
     assert home.run.labeling_job == home.run.labeling_job
 
 
-def test_the_runs_own_labels_stay_unless_they_are_to_be_replaced(
+def test_the_runs_own_labels_stay_unless_replacing_is_requested(
     home: Home, brought_folder: Path, shared_aws: Any
 ) -> None:
     own = home.label().labeling_job
@@ -154,14 +154,14 @@ def test_the_runs_own_labels_stay_unless_they_are_to_be_replaced(
     assert len(agreement(home.run, home.context()).images) == 4
 
 
-def test_from_a_bucket_as_from_a_folder(home: Home, brought_folder: Path, bucket: str) -> None:
+def test_an_import_from_a_bucket_equals_one_from_a_folder(home: Home, brought_folder: Path, bucket: str) -> None:
     S3(home.clients).upload_folder(brought_folder, f"s3://{bucket}/usb/{brought_folder.name}/")
     brought = home.bring(f"s3://{bucket}/usb/{brought_folder.name}/")
     assert brought.account.flow("label").went == 2
     assert len(agreement(home.run, home.context()).images) == 2
 
 
-def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) -> None:
+def test_images_that_cannot_be_imported_are_named(home: Home, brought_folder: Path) -> None:
     masks = sorted((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
     masks[0].write_bytes(b"no picture")
     masks[1].unlink()
@@ -175,7 +175,9 @@ def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) 
     assert lost.exit_code == 5
 
 
-def test_other_bytes_under_the_same_name_are_not_taken(clients: Clients, brought_folder: Path, tmp_path: Path) -> None:
+def test_other_bytes_with_the_same_name_are_not_imported(
+    clients: Clients, brought_folder: Path, tmp_path: Path
+) -> None:
     home = Project(tmp_path / "other", clients)
     home.image("0.jpg", colour=77)
     home.image("1.jpg", colour=10)
@@ -186,7 +188,7 @@ def test_other_bytes_under_the_same_name_are_not_taken(clients: Clients, brought
     assert brought.account.flow("label").went == 1
 
 
-def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(home: Home, brought_folder: Path) -> None:
+def test_a_manifest_with_paths_outside_its_folder_reads_nothing_there(home: Home, brought_folder: Path) -> None:
     mask = next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
     shutil.copy(mask, brought_folder.parent / "secret.png")
     manifest = brought_folder / "manifests" / "output" / "output.manifest"
@@ -197,7 +199,7 @@ def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(home: Home
 
 
 @pytest.mark.parametrize("kind", ["answers", "images.jsonl", "manifest", "mask"])
-def test_a_link_that_leads_out_of_the_folder_is_not_read(home: Home, brought_folder: Path, kind: str) -> None:
+def test_a_symbolic_link_to_outside_the_folder_is_not_read(home: Home, brought_folder: Path, kind: str) -> None:
     secret = brought_folder.parent / "credentials"
     files = {
         "answers": next((brought_folder / "annotations" / "worker-response").rglob("*.json")),
@@ -215,7 +217,7 @@ def test_a_link_that_leads_out_of_the_folder_is_not_read(home: Home, brought_fol
     assert home.run.labeling_job is None
 
 
-def test_a_pipe_among_the_masks_keeps_nobody_waiting(home: Home, brought_folder: Path) -> None:
+def test_a_named_pipe_among_the_masks_does_not_block(home: Home, brought_folder: Path) -> None:
     mask = next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
     mask.unlink()
     os.mkfifo(mask)
@@ -224,7 +226,7 @@ def test_a_pipe_among_the_masks_keeps_nobody_waiting(home: Home, brought_folder:
 
 
 @pytest.mark.parametrize("member", ["NaN", "1e999", '"\\ud800"', "[" * 3000 + "]" * 3000])
-def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(home: Home, brought_folder: Path, member: str) -> None:
+def test_an_unreadable_manifest_is_refused_by_its_line(home: Home, brought_folder: Path, member: str) -> None:
     manifest = brought_folder / "manifests" / "output" / "output.manifest"
     manifest.write_text(manifest.read_text().replace('"human-annotated"', f'"more":{member},"human-annotated"'))
     label = f"{brought_folder.name}-ref"
@@ -233,6 +235,6 @@ def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(home: Home, brou
 
 
 @pytest.mark.parametrize("source", ["nowhere", "s3://{bucket}/nothing/"])
-def test_a_folder_of_no_job_is_told_with_the_way_to_copy_one(home: Home, bucket: str, source: str) -> None:
+def test_a_folder_without_a_job_is_an_error_that_shows_how_to_copy_one(home: Home, bucket: str, source: str) -> None:
     with pytest.raises(StageError, match=r"is not the folder of a labeling job.*s3 sync"):
         home.bring(source.format(bucket=bucket))

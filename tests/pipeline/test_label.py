@@ -60,7 +60,7 @@ def test_a_folder_becomes_a_bucket_a_manifest_and_one_job(two: Any) -> None:
     assert (first["width"], first["height"], first["format"], first["etag"]) == (32, 24, "JPEG", etag)
 
 
-def test_the_job_is_what_the_settings_say_and_carries_the_runs_tags(two: Any) -> None:
+def test_the_job_has_the_settings_and_the_runs_tags(two: Any) -> None:
     two.set(
         "labeling",
         labels=["cat", "dog"],
@@ -85,7 +85,7 @@ def test_the_job_is_what_the_settings_say_and_carries_the_runs_tags(two: Any) ->
     }
 
 
-def test_colors_go_with_the_job_as_a_tag_and_do_not_make_it_another(two: Any) -> None:
+def test_colors_are_a_tag_of_the_job_and_not_part_of_its_fingerprint(two: Any) -> None:
     two.set("labeling", labels=["cat", "dog"], colors={"dog": "#D55E00"})
     run = two.label()
     assert GroundTruth(two.clients).find_job(run.labeling_job.name).tags["gtseg:colors"] == "2=d55e00"  # type: ignore[union-attr]
@@ -93,14 +93,14 @@ def test_colors_go_with_the_job_as_a_tag_and_do_not_make_it_another(two: Any) ->
     assert two.label().labeling_job.name == run.labeling_job.name
 
 
-def test_again_it_finds_its_job_and_does_nothing(two: Any) -> None:
+def test_a_second_command_finds_the_job_and_changes_nothing(two: Any) -> None:
     first, keys = two.label(), two.written()
     assert two.label().labeling_job == first.labeling_job
     assert two.written() == keys
     assert "nothing to do" in two.told()
 
 
-def test_a_stopped_job_is_followed_by_a_second_attempt_with_nothing_uploaded_twice(two: Any) -> None:
+def test_a_stopped_job_is_followed_by_another_without_a_second_upload(two: Any) -> None:
     run = two.label()
     GroundTruth(two.clients).stop_job(run.labeling_job.name)
     two.events.clear()
@@ -110,7 +110,7 @@ def test_a_stopped_job_is_followed_by_a_second_attempt_with_nothing_uploaded_twi
     assert "0 images uploaded" in two.told()
 
 
-def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> None:
+def test_an_image_replaced_by_one_of_equal_length_does_not_create_a_second_job(two: Any) -> None:
     two.label()
     path = two.folder / "images/a 1.jpg"
     body = path.read_bytes()
@@ -121,7 +121,7 @@ def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> 
     assert two.label().labeling_job.name == f"{two.name}-label-1"
 
 
-def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any) -> None:
+def test_a_run_fingerprinted_without_etags_finds_its_job(two: Any) -> None:
     def earlier_gtseg(job: FirstJob) -> str:
         rows = (f"{item.line}\t{item.size}\n" for item in job.gathered.manifest.objects)
         return fingerprint(
@@ -141,7 +141,7 @@ def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any
     assert len(two.run.attempts) == 1
 
 
-def test_a_changed_setting_is_no_second_job(two: Any) -> None:
+def test_a_changed_setting_does_not_create_a_second_job(two: Any) -> None:
     two.label()
     two.set("labeling", workers_per_object=2)
     with pytest.raises(StageError, match="with other settings or data"):
@@ -149,7 +149,7 @@ def test_a_changed_setting_is_no_second_job(two: Any) -> None:
     assert len(two.run.attempts) == 1
 
 
-def test_a_dry_run_prints_the_request_that_is_then_sent_and_touches_nothing(two: Any) -> None:
+def test_a_dry_run_prints_the_request_that_is_sent_later_and_changes_nothing(two: Any) -> None:
     run = two.label(dry_run=True)
     plan = next(e for e in two.events if e.kind == "plan").fields
     assert run.etag is None
@@ -171,7 +171,7 @@ def test_a_dry_run_prints_the_request_that_is_then_sent_and_touches_nothing(two:
     assert set(plan["writes"]) == {f"{run.root}{key}" for key in two.written() if not key.startswith("images/")}
 
 
-def test_a_prefix_in_a_bucket_is_labeled_where_it_lies(two: Any, bucket: str, clients: Clients) -> None:
+def test_images_below_a_prefix_are_labeled_without_copies(two: Any, bucket: str, clients: Clients) -> None:
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/photos/")
     S3(clients).write(f"s3://{bucket}/photos/notes.txt", b"x")
     S3(clients).write(f"s3://{bucket}/photos2/c.jpg", b"x")
@@ -185,7 +185,7 @@ def test_a_prefix_in_a_bucket_is_labeled_where_it_lies(two: Any, bucket: str, cl
     assert "1 other file is left alone" in two.told()
 
 
-def test_a_whole_bucket_as_source_does_not_label_its_own_masks(two: Any) -> None:
+def test_a_bucket_as_source_excludes_the_runs_own_masks(two: Any) -> None:
     run = two.label()
     S3(two.clients).write(f"{run.root}labeling/x/annotations/consolidated-annotation/output/0_x.png", b"x")
     two.set("images", source=f"s3://test-{two.name}/")
@@ -193,7 +193,7 @@ def test_a_whole_bucket_as_source_does_not_label_its_own_masks(two: Any) -> None
     assert "2 images (1 JPEG, 1 PNG)" in two.told()
 
 
-def test_a_buckets_own_cors_rules_stay(two: Any, bucket: str, clients: Clients) -> None:
+def test_existing_cors_rules_of_a_bucket_stay(two: Any, bucket: str, clients: Clients) -> None:
     own = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://app.example"]}
     S3(clients).put_cors(bucket, [own])
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
@@ -205,7 +205,7 @@ def test_a_buckets_own_cors_rules_stay(two: Any, bucket: str, clients: Clients) 
     assert "its 1 other rules are kept" in two.told()
 
 
-def test_an_existing_manifest_keeps_its_lines(two: Any, bucket: str, clients: Clients) -> None:
+def test_the_lines_of_an_existing_manifest_stay(two: Any, bucket: str, clients: Clients) -> None:
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
     body = f'{{"source-ref": "s3://{bucket}/b/2.PNG", "scene": 7}}\n'.encode()
     S3(clients).write(f"s3://{bucket}/mine.manifest", body)
@@ -214,7 +214,7 @@ def test_an_existing_manifest_keeps_its_lines(two: Any, bucket: str, clients: Cl
     assert S3(clients).read(f"{two.run.root}labeling/{name}/input.manifest")[0] == body
 
 
-def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> None:
+def test_unusable_images_are_reported_and_the_others_are_labeled(two: Any) -> None:
     (two.folder / "images/empty.jpg").write_bytes(b"")
     (two.folder / "images/page.png").write_bytes(b"<html>")
     (two.folder / "images/cut.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes()[:100])
@@ -255,7 +255,7 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     ]
 
 
-def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, clients: Clients) -> None:
+def test_a_missing_image_of_a_manifest_is_omitted(two: Any, bucket: str, clients: Clients) -> None:
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
     (two.folder / "my.jsonl").write_text(
         "".join(f'{{"source-ref":"s3://{bucket}/{name}"}}\n' for name in ("a 1.jpg", "gone.jpg", "a 1.jpg"))
@@ -281,7 +281,7 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
         ("project", {"role_arn": "arn:aws:iam::12:role/x"}, SettingsError, "role_arn"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_made(
+def test_invalid_input_is_refused_before_anything_is_created(
     two: Any, table: str, values: dict[str, Any], kind: type[GtsegError], words: str
 ) -> None:
     (two.folder / "empty").mkdir()
@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     assert not S3(two.clients).bucket_exists(f"test-{two.name}")
 
 
-def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
+def test_the_public_crowd_needs_an_option_and_gives_a_warning(two: Any) -> None:
     two.set(
         "labeling",
         workforce="public",
@@ -307,7 +307,7 @@ def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
     assert plan["cost"] == "2 objects x (1 worker x 0.84 + 0.08) USD = 1.84 USD"
 
 
-def test_a_refused_price_starts_nothing(two: Any) -> None:
+def test_a_refused_price_creates_no_labeling_job(two: Any) -> None:
     asked: list[str] = []
     two.clients.__dict__["is_aws"] = lambda service: service == "labeling"
     with pytest.raises(GtsegError, match="Nothing was started"):
@@ -316,7 +316,7 @@ def test_a_refused_price_starts_nothing(two: Any) -> None:
     assert not S3(two.clients).bucket_exists(f"test-{two.name}")
 
 
-def test_of_several_private_teams_one_must_be_named(
+def test_one_of_several_private_teams_must_be_named(
     two: Any, start_local_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_at(start_local_aws(), monkeypatch)
@@ -336,7 +336,7 @@ def through(project: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) ->
     project.clients = Clients()
 
 
-def test_a_public_bucket_that_is_closed_to_our_credentials_is_read_without_them(
+def test_a_public_bucket_that_denies_the_credentials_is_read_unsigned(
     two: Any, bucket: str, clients: Clients, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
@@ -373,7 +373,7 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
     assert list(S3(clients).list_objects(f"s3://test-{two.name}/")) == []
 
 
-def test_a_changed_setting_is_refused_before_money_is_asked_for_or_anything_uploaded(two: Any) -> None:
+def test_a_changed_setting_is_refused_before_the_price_and_before_uploads(two: Any) -> None:
     two.label()
     two.image("new.jpg", colour=8)
     two.clients.__dict__["is_aws"] = lambda service: True

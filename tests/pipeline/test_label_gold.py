@@ -34,7 +34,7 @@ def await_begun(project: Any, name: str) -> str:
     return wait_for(lambda: (status := str(describe()["LabelingJobStatus"])) != "Initializing" and status)
 
 
-def test_images_with_a_known_mask_are_gold_and_no_objects_of_the_job(three: Any) -> None:
+def test_images_with_a_known_mask_are_gold_and_not_objects_of_the_job(three: Any) -> None:
     put_mask(three, "b.png")
     three.set("labeling", gold="known/")
     run = three.label()
@@ -71,7 +71,7 @@ def test_masks_below_a_prefix_are_gold_too(three: Any) -> None:
     ("masks", "reason"),
     [((), "has 0 masks"), (("d.png",), "d.png: no image"), (("a.png", "b.png", "c.png"), "none is left to label")],
 )
-def test_gold_that_fits_no_images_is_refused_before_anything_is_written(
+def test_gold_without_matching_images_is_refused_before_anything_is_written(
     three: Any, masks: tuple[str, ...], reason: str
 ) -> None:
     (three.folder / "known").mkdir()
@@ -85,7 +85,7 @@ def test_gold_that_fits_no_images_is_refused_before_anything_is_written(
         three.label()
 
 
-def test_two_images_of_one_name_are_refused(three: Any) -> None:
+def test_two_gold_images_with_equal_names_are_refused(three: Any) -> None:
     three.image("other/a.png", colour=9)
     put_mask(three, "a.png")
     three.set("labeling", gold="known")

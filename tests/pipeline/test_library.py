@@ -46,7 +46,7 @@ def run(project: Trained) -> Any:
     return gtseg.Project.open(project.folder / "gtseg.toml").run()
 
 
-def test_importing_it_imports_nothing_heavy() -> None:
+def test_importing_gtseg_imports_no_heavy_packages() -> None:
     code = (
         f"import sys, gtseg; assert not {HEAVY} & sys.modules.keys(), sys.modules.keys(); print(gtseg.Project.__name__)"
     )
@@ -54,7 +54,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "Project"), done.stderr
 
 
-def test_every_name_is_there_and_no_other() -> None:
+def test_the_library_has_exactly_the_documented_names() -> None:
     assert all(getattr(gtseg, name) is not None for name in gtseg.__all__)
     assert set(gtseg.__all__) <= set(dir(gtseg))
     with pytest.raises(AttributeError, match="no attribute 'projekt'"):
@@ -72,7 +72,7 @@ def pcb() -> gtseg.Manifest:
     return gtseg.read_manifest(DATA / "pcb-3-classes" / "output.manifest", rewrite=moved)
 
 
-def test_a_manifest_knows_its_label_classes_and_masks(pcb: gtseg.Manifest) -> None:
+def test_a_manifest_has_its_label_classes_and_masks(pcb: gtseg.Manifest) -> None:
     assert (pcb.label_attribute, len(pcb)) == ("S10-label3-ref", 1)
     assert pcb.classes == ("BACKGROUND", "IC", "resistor1", "resistor2")
     mask = pcb[0].mask
@@ -81,16 +81,14 @@ def test_a_manifest_knows_its_label_classes_and_masks(pcb: gtseg.Manifest) -> No
         assert np.array_equal(mask, np.asarray(stored))
 
 
-def test_a_manifest_s_table_and_html_do_without_images_that_cannot_be_read(
-    pcb: gtseg.Manifest, clients: Clients
-) -> None:
+def test_a_manifests_table_and_html_omit_unreadable_images(pcb: gtseg.Manifest, clients: Clients) -> None:
     assert list(pcb.table()["status"]) == ["labeled"]
     assert "resistor2" in pcb._repr_html_()
     with pytest.raises(GtsegError, match="pcbtest22"):
         _ = pcb[0].image
 
 
-def test_a_manifest_with_failed_and_unlabeled_lines_says_so(tmp_path: Path) -> None:
+def test_a_manifest_counts_failed_and_unlabeled_lines(tmp_path: Path) -> None:
     good = (DATA / "pcb-3-classes" / "output.manifest").read_text().strip()
     failed = (
         '{"source-ref": "b.jpg", "S10-label3-ref-metadata": {"failure-reason": "no worker", "type": '
@@ -104,7 +102,7 @@ def test_a_manifest_with_failed_and_unlabeled_lines_says_so(tmp_path: Path) -> N
         _ = found[1].mask
 
 
-def test_a_file_that_is_no_manifest_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.manifest").write_text('{"source-ref": "a.jpg"}')
     with pytest.raises(SettingsError, match="no semantic segmentation label"):
         gtseg.read_manifest(tmp_path / "x.manifest")
@@ -118,7 +116,7 @@ TRUTH = [np.array([[0, 0, 1], [1, 1, 255]], np.uint8)]
 PREDICTED = [np.array([[0, 1, 1], [1, 0, 0]], np.uint8)]
 
 
-def test_arrays_are_scored_and_void_is_in_no_score() -> None:
+def test_arrays_are_scored_without_void() -> None:
     scores = gtseg.evaluate(PREDICTED, TRUTH, labels=["cat"])
     assert scores.confusion.tolist() == [[1, 1], [1, 2]]
     assert scores.pixel_accuracy == pytest.approx(3 / 5)
@@ -143,17 +141,17 @@ def test_folders_are_scored_like_arrays(tmp_path: Path, clients: Clients) -> Non
         ([np.full((2, 3), 7)], TRUTH, ["cat"], "value 7, but 1 labels"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(predictions: Any, truth: Any, labels: list[str], words: str) -> None:
+def test_input_that_cannot_be_scored_is_refused(predictions: Any, truth: Any, labels: list[str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         gtseg.evaluate(predictions, truth, labels=labels)
 
 
-def test_masks_of_two_sizes_are_named() -> None:
+def test_masks_of_different_sizes_are_named() -> None:
     with pytest.raises(MaskError, match="mask 0"):
         gtseg.evaluate([np.zeros((2, 2), np.uint8)], TRUTH)
 
 
-def test_figures_are_svg_documents_that_stand_alone(tmp_path: Path) -> None:
+def test_figures_are_complete_svg_documents(tmp_path: Path) -> None:
     scores = gtseg.evaluate(PREDICTED, TRUTH, labels=["<cat>"])
     for figure in (scores.confusion_matrix, scores.iou):
         root = ElementTree.parse(figure.save(tmp_path / "figure.svg")).getroot()
@@ -165,7 +163,7 @@ def test_figures_are_svg_documents_that_stand_alone(tmp_path: Path) -> None:
     assert "<cat>" not in scores._repr_html_()
 
 
-def test_tables_are_lists_where_pandas_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tables_are_lists_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(tables.make_table([{"a": 1}])).__name__ == "DataFrame"
     monkeypatch.setitem(sys.modules, "pandas", None)
     assert tables.make_table([{"a": 1}]) == [{"a": 1}]
@@ -174,25 +172,25 @@ def test_tables_are_lists_where_pandas_is_missing(monkeypatch: pytest.MonkeyPatc
 # ---- a project's run -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_shows_where_it_stands(run: Any, project: Trained) -> None:
+def test_a_run_shows_the_state_of_its_stages(run: Any, project: Trained) -> None:
     assert run.project.runs() == [project.name]
     status = run.status().set_index("stage")
     assert bool(status.loc["dataset", "done"])
     assert "<table>" in run._repr_html_()
 
 
-def test_a_stage_before_its_time_names_the_command(run: Any) -> None:
+def test_a_stage_called_too_early_names_the_command_to_run_first(run: Any) -> None:
     with pytest.raises(StageError, match="gtseg train"):
         run.deploy()
 
 
-def test_what_costs_money_needs_a_word(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_spending_needs_an_explicit_argument(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Clients, "is_aws", lambda self, service: service != "s3")
     with pytest.raises(SettingsError, match="agree=True"):
         run.train()
 
 
-def test_a_dataset_shows_pictures_and_feeds_torch(run: Any, project: Trained) -> None:
+def test_a_dataset_shows_images_and_is_a_torch_dataset(run: Any, project: Trained) -> None:
     torch = pytest.importorskip("torch")
     from gtseg.library.results import dataset_of
 
@@ -212,6 +210,6 @@ def test_a_dataset_shows_pictures_and_feeds_torch(run: Any, project: Trained) ->
         data.torch("val")
 
 
-def test_a_wrong_setting_is_named(project: Trained) -> None:
+def test_an_invalid_setting_is_named(project: Trained) -> None:
     with pytest.raises(SettingsError, match=r"train.*max_runtime"):
         gtseg.Project.open(project.folder / "gtseg.toml", settings={"train.max_runtime": "soon"})

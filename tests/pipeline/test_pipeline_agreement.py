@@ -51,9 +51,7 @@ def write_gold(folder: Path, name: str, mask: np.ndarray) -> None:
     Image.fromarray(mask).save(folder / name)
 
 
-def test_the_worker_who_is_off_is_found_with_and_without_gold(
-    project: Project, shared_aws: Any, tmp_path: Path
-) -> None:
+def test_a_deviating_worker_is_found_with_and_without_gold(project: Project, shared_aws: Any, tmp_path: Path) -> None:
     label_together(project, shared_aws, (0, 0, 6))
     found = measure(project)
     assert [image.answers for image in found.images] == [3, 3, 3]
@@ -81,7 +79,7 @@ def test_a_gold_mask_of_other_classes_is_named(project: Project, shared_aws: Any
         measure(project, gold=str(tmp_path / "gold"))
 
 
-def test_without_a_job_or_an_answer_it_says_what_is_missing(project: Project) -> None:
+def test_a_missing_job_or_answer_is_named(project: Project) -> None:
     with pytest.raises(StageError, match="has no labeling job"):
         measure(project)
     with pytest.raises(StageError, match="no labeling job 'nobody'"):
@@ -95,9 +93,7 @@ def ask_owner(aws: Any, path: str) -> Any:
         return json.loads(answer.read())
 
 
-def test_the_owners_page_and_the_command_say_the_same_numbers_by_the_same_names(
-    project: Project, shared_aws: Any
-) -> None:
+def test_the_owners_page_and_the_command_show_the_same_numbers_and_names(project: Project, shared_aws: Any) -> None:
     label_together(project, shared_aws, (0, 1, 6))
     found = measure(project)
     assert project.run.labeling_job
@@ -108,7 +104,7 @@ def test_the_owners_page_and_the_command_say_the_same_numbers_by_the_same_names(
     assert all(worker.name.startswith("worker-") for worker in found.workers)
 
 
-def test_workers_stay_ids_where_nobody_may_read_their_names(
+def test_workers_are_shown_by_id_if_their_names_may_not_be_read(
     project: Project, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     label_together(project, shared_aws, (0,), images=1)
@@ -123,7 +119,7 @@ def test_workers_stay_ids_where_nobody_may_read_their_names(
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))
-def test_two_masks_agree_alike_in_both_halves(masks: np.ndarray) -> None:
+def test_product_and_embedded_aws_compute_the_same_agreement(masks: np.ndarray) -> None:
     matrix = compare(masks[0], masks[1], 4)
     assert matrix is not None
     assert measure_overlap(count_pixels(masks[0], masks[1])) == pytest.approx(overlap_of(matrix))

@@ -61,25 +61,25 @@ class NoPriceList:
         return client
 
 
-def test_a_standing_endpoint_is_billed_until_now_and_goes_on(project: Any) -> None:
+def test_an_existing_endpoint_is_billed_until_now_with_an_hourly_price(project: Any) -> None:
     bill = past_rows(project.run.update(endpoint=ENDPOINT), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("2.04")
     assert [row.what for row in bill.running] == ["endpoint on 1 x ml.c5.xlarge"]
 
 
-def test_a_deleted_endpoint_costs_no_more(project: Any) -> None:
+def test_a_deleted_endpoint_costs_nothing_after_its_deletion(project: Any) -> None:
     deleted = ENDPOINT.model_copy(update={"deleted": NOON - timedelta(hours=9)})
     bill = past_rows(project.run.update(endpoint=deleted), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("0.204")
     assert not bill.running
 
 
-def test_what_was_labeled_is_billed_not_what_was_asked(project: Any) -> None:
+def test_labeled_objects_are_billed_and_not_requested_ones(project: Any) -> None:
     bill = past_rows(project.run.update(labeling_job=JOB), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("4.00")
 
 
-def test_workers_are_paid_for_what_people_labeled_and_the_fee_is_for_every_object(project: Any) -> None:
+def test_workers_are_paid_for_their_labels_and_the_fee_is_due_for_every_object(project: Any) -> None:
     project.set(
         "labeling",
         labels=["cat"],
@@ -94,7 +94,7 @@ def test_workers_are_paid_for_what_people_labeled_and_the_fee_is_for_every_objec
     assert (fee.quantity, workers.quantity, workers.usd) == (50, 20, Decimal("16.80"))
 
 
-def test_the_most_that_automated_labeling_costs_is_that_people_label_all(project: Any) -> None:
+def test_the_ceiling_of_automated_labeling_is_labeling_by_people_alone(project: Any) -> None:
     project.set("labeling", labels=["cat"], automated=True)
     assert total(planned_rows("label", project.context(), objects=2000))[0] == Decimal("160.00")
 
@@ -105,12 +105,12 @@ def test_stopping_conditions_lower_the_ceiling(project: Any) -> None:
 
 
 @pytest.mark.parametrize(("stage", "usd"), [("train", "0.7364"), ("tune", "7.364")])
-def test_training_is_planned_by_its_limit(project: Any, stage: str, usd: str) -> None:
+def test_the_planned_cost_of_training_is_that_of_its_time_limit(project: Any, stage: str, usd: str) -> None:
     project.set("train", max_runtime="1h")
     assert total(planned_rows(stage, project.context()))[0] == Decimal(usd)
 
 
-def test_a_budget_refuses_what_would_exceed_it(project: Any) -> None:
+def test_a_budget_refuses_work_that_would_exceed_it(project: Any) -> None:
     project.set("budget", max_usd=5)
     run = project.run.update(labeling_job=JOB)
     with pytest.raises(GtsegError, match=r"train may cost 17\.67 USD and the run has cost 4\.00 USD: more than 5 USD"):
@@ -123,7 +123,7 @@ def test_a_budget_may_only_warn(project: Any) -> None:
     assert words is not None
 
 
-def test_an_endpoint_without_an_end_has_no_place_in_a_budget(project: Any) -> None:
+def test_a_budget_refuses_an_endpoint_without_an_end(project: Any) -> None:
     project.set("budget", max_usd=500)
     with pytest.raises(GtsegError, match="time_to_live"):
         check_budget("deploy", project.run, project.context(clients=remote(project)))
@@ -131,6 +131,6 @@ def test_an_endpoint_without_an_end_has_no_place_in_a_budget(project: Any) -> No
     assert check_budget("deploy", project.run, project.context(clients=remote(project)))[1] is None
 
 
-def test_within_the_budget_nothing_is_said(project: Any) -> None:
+def test_work_within_the_budget_gives_no_message(project: Any) -> None:
     project.set("budget", max_usd=100)
     assert check_budget("label", project.run, project.context(clients=remote(project)), objects=10)[1] is None

@@ -94,7 +94,7 @@ def test_the_same_input_again_changes_nothing(bench: Bench) -> None:
     assert {item.key: item for item in S3(bench.clients).list_objects(bench.root)} == before
 
 
-def test_the_real_job_comes_out_right(bench: Bench) -> None:
+def test_the_dataset_of_a_real_job_is_correct(bench: Bench) -> None:
     folder = DATA / "pcb-3-classes"
     line = json.loads((folder / "output.manifest").read_text())
     line["source-ref"] = bench.put("label/s10.png", save(Image.new("RGB", (1696, 959), "green")))
@@ -113,7 +113,7 @@ def test_the_real_job_comes_out_right(bench: Bench) -> None:
     }
 
 
-def test_what_cannot_be_used_is_told_with_its_reason(bench: Bench) -> None:
+def test_unusable_objects_are_reported_with_their_reasons(bench: Bench) -> None:
     bench.fill(6)
     bench.add("foreign.jpg", mask=ground_truth_png(drawing(1), [WHITE, GREEN, ORANGE]))
     bench.add("small.jpg", mask=ground_truth_png(drawing(1, size=(8, 8)), list(CAT_DOG.values())))
@@ -169,7 +169,7 @@ def test_png_photographs_become_jpeg_and_are_counted(bench: Bench) -> None:
     assert "1 PNG images are converted to JPEG" in bench.told("note")
 
 
-def test_a_grown_dataset_moves_nobody_and_removes_what_is_stale(bench: Bench) -> None:
+def test_a_larger_dataset_keeps_all_splits_and_removes_stale_objects(bench: Bench) -> None:
     bench.fill(10).make()
     before = {record["image"]: record["split"] for record in bench.records()}
     bench.lines.pop(0)
@@ -183,7 +183,7 @@ def test_a_grown_dataset_moves_nobody_and_removes_what_is_stale(bench: Bench) ->
     assert found == expected
 
 
-def test_equal_bytes_and_groups_stay_together(bench: Bench) -> None:
+def test_images_with_equal_bytes_and_groups_stay_in_one_split(bench: Bench) -> None:
     for number in range(12):
         bench.add(f"scene{number // 3}_{number}.jpg", image=jpeg(number % 3 if number in (0, 11) else number))
     bench.make(group_by=r"scene(\d+)")
@@ -212,7 +212,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(bench: Bench) -> None:
     assert "would hold 2 train, 1 validation, 1 test" in bench.told("finished")
 
 
-def test_local_manifests_and_files_are_taken(bench: Bench, tmp_path: Path) -> None:
+def test_local_manifests_and_files_are_read(bench: Bench, tmp_path: Path) -> None:
     line = bench.fill(1).lines[0]
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(jpeg(5))
@@ -230,7 +230,9 @@ def test_local_manifests_and_files_are_taken(bench: Bench, tmp_path: Path) -> No
         (b'{"source-ref": "s3://b/k.jpg"}', ManifestError, "no semantic segmentation label"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(bench: Bench, manifest: bytes, error: type[GtsegError], why: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(
+    bench: Bench, manifest: bytes, error: type[GtsegError], why: str
+) -> None:
     with pytest.raises(error, match=why):
         bench.make(manifest=bench.put("x.manifest", manifest))
 
@@ -250,7 +252,7 @@ def test_a_run_without_a_job_says_what_to_do(bench: Bench) -> None:
         bench.make(manifest=None)
 
 
-def test_the_lookalike_is_refused_with_the_reason(bench: Bench) -> None:
+def test_similar_colors_are_refused_with_the_reason(bench: Bench) -> None:
     folder = DATA / "lookalike-cookie"
     lines = [json.loads(text) for text in (folder / "template.first4.manifest").read_text().splitlines()][:2]
     for number, line in enumerate(lines, start=1):
@@ -263,7 +265,7 @@ def test_the_lookalike_is_refused_with_the_reason(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", ["throttle", "fail", "drop", "truncate", "corrupt"])
-def test_a_fifth_of_faults_changes_no_byte(
+def test_a_fifth_of_requests_failing_changes_no_byte(
     start_local_aws: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
     faults = tmp_path / "faults.json"
@@ -311,7 +313,7 @@ sys.exit("numpy" in sys.modules)
 # ---- manifests as people have them -----------------------------------------------------------------------------------
 
 
-def test_url_encoded_keys_are_found_and_known_again(bench: Bench) -> None:
+def test_url_encoded_keys_are_found_and_recognized_in_a_second_run(bench: Bench) -> None:
     bench.fill(2)
     for number, line in enumerate(bench.lines):
         line["source-ref"] = f"s3://{bench.bucket}/field%20day%2B{number}.jpg"
@@ -326,7 +328,7 @@ def test_url_encoded_keys_are_found_and_known_again(bench: Bench) -> None:
     assert again.dataset.fingerprint == run.dataset.fingerprint
 
 
-def test_a_key_that_is_nowhere_says_that_it_looks_encoded(bench: Bench) -> None:
+def test_the_error_for_a_missing_key_says_that_it_looks_url_encoded(bench: Bench) -> None:
     bench.fill(2)
     bench.lines[0]["source-ref"] = f"s3://{bench.bucket}/no%20where.jpg"
     bench.make()
@@ -357,7 +359,7 @@ def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) ->
     assert run.dataset.chosen.rewrites == rules
 
 
-def test_two_jobs_lines_are_both_taken_with_both_attributes(bench: Bench) -> None:
+def test_lines_of_two_jobs_are_read_with_both_attributes(bench: Bench) -> None:
     bench.fill(4)
     for line in bench.lines[2:]:
         line["tuesday-ref"], line["tuesday-ref-metadata"] = line.pop(LABEL), line.pop(f"{LABEL}-metadata")
@@ -368,7 +370,7 @@ def test_two_jobs_lines_are_both_taken_with_both_attributes(bench: Bench) -> Non
     assert run.dataset.counts["unlabeled"] == 0
 
 
-def test_a_hand_made_manifest_without_metadata_is_taken_with_a_table(bench: Bench) -> None:
+def test_a_manifest_without_metadata_is_read_with_a_color_table(bench: Bench) -> None:
     bench.fill(3)
     for line in bench.lines:
         line["annotation-ref"] = line.pop(LABEL)
@@ -385,7 +387,7 @@ def test_a_hand_made_manifest_without_metadata_is_taken_with_a_table(bench: Benc
     assert Run.model_validate_json(run.model_dump_json()).dataset == run.dataset
 
 
-def test_names_that_look_alike_are_asked_about_then_merged_or_kept(bench: Bench) -> None:
+def test_similar_class_names_need_a_decision_then_are_merged_or_kept(bench: Bench) -> None:
     bench.fill(2)
     bench.add("x.jpg", classes={"BACKGROUND": WHITE, "Cat": GREEN, "background": ORANGE})
     with pytest.raises(LookalikeNames, match=r"'cat' and 'Cat'.*--merge-labels.*alike_labels"):
@@ -399,13 +401,13 @@ def test_names_that_look_alike_are_asked_about_then_merged_or_kept(bench: Bench)
     assert kept.dataset.classes == ("BACKGROUND", "cat", "dog", "Cat")
 
 
-def test_few_validation_and_test_images_are_a_warning_with_their_numbers(bench: Bench) -> None:
+def test_few_validation_or_test_images_are_a_warning_with_their_number(bench: Bench) -> None:
     bench.fill(10).make()
     assert "2 validation images of 10" in bench.told()
     assert "1 test image of 10" in bench.told()
 
 
-def test_one_kind_of_reason_is_told_once_with_one_whole_example(bench: Bench) -> None:
+def test_one_kind_of_reason_is_reported_once_with_a_full_example(bench: Bench) -> None:
     bench.fill(3)
     for number in range(2):
         colors = [WHITE, ORANGE, BLUE] if number else [WHITE, GREEN, ORANGE]
@@ -436,7 +438,7 @@ def test_validation_and_test_stay_labeled_by_people(bench: Bench) -> None:
     assert json.loads(bench.objects()["dataset.json"])["labeled_by_machine"] == {"train": 20}
 
 
-def test_labels_of_a_model_are_used_like_others_or_left_out_where_settings_say_so(bench: Bench) -> None:
+def test_labels_of_a_model_are_used_unless_the_settings_exclude_them(bench: Bench) -> None:
     run = fill_by_both(bench).make(machine_labels="use")
     assert run.dataset is not None
     assert run.dataset.counts["validation"] == 6
@@ -450,7 +452,7 @@ def test_labels_of_a_model_are_used_like_others_or_left_out_where_settings_say_s
     assert run.dataset.counts["rejected"] == 0  # what was left out comes back
 
 
-def test_a_model_label_beside_a_test_image_of_its_group_is_left_out(bench: Bench) -> None:
+def test_a_model_label_in_the_group_of_a_test_image_is_omitted(bench: Bench) -> None:
     for number in range(10):
         bench.add(f"g{number}-a.jpg")
     first = bench.make(group_by=r"(g\d+)")
@@ -467,7 +469,7 @@ def test_a_model_label_beside_a_test_image_of_its_group_is_left_out(bench: Bench
     assert run.dataset.counts["rejected"] == 0
 
 
-def test_by_palette_the_channels_are_the_same_and_nothing_is_counted(bench: Bench) -> None:
+def test_checking_by_palette_writes_the_same_channels_without_pixel_counts(bench: Bench) -> None:
     bench.fill(10).make()
     full = bench.objects()
     bench.make(check="palette")
@@ -487,7 +489,7 @@ def test_by_palette_the_channels_are_the_same_and_nothing_is_counted(bench: Benc
     assert bench.objects()["dataset.json"] == full["dataset.json"]
 
 
-def test_by_palette_what_a_palette_does_not_settle_is_checked_in_full(bench: Bench) -> None:
+def test_checking_by_palette_decodes_masks_whose_palette_is_insufficient(bench: Bench) -> None:
     bench.fill(6)
     colored = Image.fromarray(np.array([WHITE, GREEN, BLUE], np.uint8)[drawing(2)])
     body = io.BytesIO()

@@ -36,7 +36,7 @@ def ready(own: Path, folder: str = "demo", **options: Any) -> Project:
     return prepare(own / folder, progress=lambda done, total: None, **values)
 
 
-def test_only_images_with_a_mask_are_taken_and_names_come_from_the_values(own: Path) -> None:
+def test_only_images_with_a_mask_are_used_and_classes_are_named_by_value(own: Path) -> None:
     project = ready(own)
     assert (project.images, project.skipped, project.labels) == (2, ("lonely.jpg",), ("class-1", "class-2"))
     assert sorted(p.name for p in (own / "demo/images").rglob("*.*")) == ["a.jpg", "b.png"]
@@ -47,26 +47,28 @@ def test_only_images_with_a_mask_are_taken_and_names_come_from_the_values(own: P
 
 @pytest.mark.parametrize("place", ["dataset.json", "masks/dataset.json"])
 @pytest.mark.parametrize("classes", [["background", "cat", "dog"], ["cat", "dog", "bird"][:2]])
-def test_names_come_from_dataset_json_with_or_without_background(own: Path, place: str, classes: list[str]) -> None:
+def test_class_names_are_read_from_dataset_json_with_or_without_background(
+    own: Path, place: str, classes: list[str]
+) -> None:
     (own / place).write_text(json.dumps({"classes": classes}))
     assert ready(own).labels == ("cat", "dog")
 
 
-def test_where_value_zero_has_a_name_it_becomes_the_background_and_that_is_said(own: Path) -> None:
+def test_a_named_value_zero_becomes_the_background_with_a_message(own: Path) -> None:
     (own / "dataset.json").write_text(json.dumps({"classes": ["land", "road", "water"]}))
     project = ready(own)
     assert project.labels == ("road", "water")
     assert "land" in project.remarks[0]
 
 
-def test_labels_given_by_hand_win_and_must_be_enough(own: Path) -> None:
+def test_given_labels_override_others_and_must_cover_all_values(own: Path) -> None:
     (own / "dataset.json").write_text(json.dumps({"classes": ["background", "x", "y"]}))
     assert ready(own, labels=["cat", "dog"]).labels == ("cat", "dog")
     with pytest.raises(SettingsError, match=r"hold the value 2 .*--labels names 1 label, cat"):
         ready(own, "other", labels=["cat"])
 
 
-def test_wrong_input_is_named(own: Path) -> None:
+def test_invalid_input_is_named(own: Path) -> None:
     with pytest.raises(SettingsError, match="must be given together"):
         ready(own, masks=None)
     with pytest.raises(StageError, match="does not exist"):
@@ -79,7 +81,7 @@ def test_wrong_input_is_named(own: Path) -> None:
         ready(own, "z")
 
 
-def test_masks_of_background_alone_are_data(own: Path) -> None:
+def test_masks_with_background_only_are_accepted(own: Path) -> None:
     for name in ("a", "deep/b"):
         mask_file(own / f"masks/{name}.png", [[0, 0]])
     project = ready(own, labels=["cat", "dog"])
@@ -87,7 +89,7 @@ def test_masks_of_background_alone_are_data(own: Path) -> None:
     assert "only background" in project.remarks[0]
 
 
-def test_masks_of_0_and_255_are_one_class_and_are_written_with_its_number(own: Path) -> None:
+def test_masks_of_0_and_255_are_one_class_written_with_its_index(own: Path) -> None:
     """The crowd copies the demo's own masks; an earlier demo's void is a label that workers mark."""
     for name in ("a", "deep/b"):
         mask_file(own / f"masks/{name}.png", [[0, 255]])
@@ -100,7 +102,7 @@ def test_masks_of_0_and_255_are_one_class_and_are_written_with_its_number(own: P
     assert load(void.settings, environ={}).labeling.labels == ("leaf", "void")
 
 
-def test_masks_that_count_from_zero_are_refused_and_taken_with_the_flag(own: Path) -> None:
+def test_masks_with_classes_from_zero_need_an_option(own: Path) -> None:
     mask_file(own / "masks/a.png", [[0, 1, 0, 1]] * 3)
     with pytest.raises(SettingsError, match=r"--label-values 1-2.*--label-values 0-1"):
         ready(own, labels=["soil", "leaf"])
@@ -108,7 +110,7 @@ def test_masks_that_count_from_zero_are_refused_and_taken_with_the_flag(own: Pat
     assert np.asarray(Image.open(project.masks / "a.png"))[0].tolist() == [1, 2, 1, 2]
 
 
-def test_a_folder_of_another_demo_or_project_is_left_alone(own: Path) -> None:
+def test_a_folder_of_another_demo_or_project_is_not_changed(own: Path) -> None:
     ready(own)
     with pytest.raises(SettingsError, match="has a demo of other images"):
         ready(own, labels=["cat", "dog"])
@@ -121,7 +123,7 @@ def test_a_folder_of_another_demo_or_project_is_left_alone(own: Path) -> None:
         ready(own, "file")
 
 
-def test_again_on_the_same_folder_nothing_changes(own: Path) -> None:
+def test_a_second_demo_in_the_same_folder_changes_nothing(own: Path) -> None:
     ready(own)
     settings = own / "demo/gtseg.toml"
     settings.write_text(settings.read_text() + "\n# mine\n")
@@ -130,7 +132,9 @@ def test_again_on_the_same_folder_nothing_changes(own: Path) -> None:
     assert settings.read_text() == before
 
 
-def test_the_drawn_scenes_come_once_and_a_missing_one_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenes_are_drawn_once_and_a_missing_one_is_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gtseg.pipeline.commands.demo.project.SCENES", 3)
     options: dict[str, Any] = {
         "images": None,
@@ -144,7 +148,7 @@ def test_the_drawn_scenes_come_once_and_a_missing_one_again(tmp_path: Path, monk
     assert (project.drawn, project.labels) == (1, ("turtle", "boat"))
 
 
-def test_a_stage_is_one_line_that_says_what_it_is_for_and_what_came_of_it() -> None:
+def test_each_stage_prints_one_line_with_purpose_and_result() -> None:
     stream = io.StringIO()
     narrator = Narrator(stream)
     narrator.receive({"event": "note", "stage": "train", "message": "x"})
@@ -165,7 +169,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_no_line_that_is_written_over_is_wider_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_overwritten_on_a_terminal_are_not_wider_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has wrapped into two rows cannot be taken back: its first row would stay as litter."""
     monkeypatch.setenv("COLUMNS", "60")
     with Narrator(stream := Terminal()) as narrator:

@@ -38,7 +38,7 @@ def scored(folders: Path, *labels: str, events: list[Event] | None = None):
     )
 
 
-def test_masks_pair_by_path_else_by_name(folders: Path) -> None:
+def test_masks_are_paired_by_path_else_by_name(folders: Path) -> None:
     section = scored(folders, "cat").section
     assert section.images == 2
     assert section.confusion == ((3, 0), (1, 3))
@@ -56,7 +56,7 @@ def test_without_labels_classes_are_numbered(folders: Path) -> None:
     ]
 
 
-def test_a_mask_without_prediction_is_told_and_not_scored(folders: Path) -> None:
+def test_a_mask_without_a_prediction_is_reported_and_not_scored(folders: Path) -> None:
     (folders / "predictions/b.png").unlink()
     events: list[Event] = []
     result = scored(folders, "cat", events=events)
@@ -67,7 +67,7 @@ def test_a_mask_without_prediction_is_told_and_not_scored(folders: Path) -> None
     assert flows == {"mask": (2, 1), "prediction": (2, 1)}
 
 
-def test_wrong_input_names_the_file(folders: Path) -> None:
+def test_the_error_for_invalid_input_names_the_file(folders: Path) -> None:
     save(folders / "predictions/a.png", [[0, 1, 1], [0, 1, 1]])
     with pytest.raises(MaskError, match=r"a\.png: the prediction is 3 x 2"):
         scored(folders, "cat")
@@ -81,7 +81,7 @@ def test_wrong_input_names_the_file(folders: Path) -> None:
         evaluate_folders(str(folders / "empty"), str(folders / "masks"), labels=(), options=Evaluate(), notify=print)
 
 
-def test_the_command_needs_no_settings_and_answers_in_json(folders: Path) -> None:
+def test_the_command_needs_no_settings_and_prints_json(folders: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -121,7 +121,7 @@ def test_masks_of_0_and_255_are_the_background_and_one_class(folders: Path) -> N
     assert any("'leaf' has no true pixel" in event.message for event in events)
 
 
-def test_what_makes_a_score_say_less_is_a_warning_before_it(folders: Path) -> None:
+def test_caveats_are_warnings_before_the_score(folders: Path) -> None:
     events: list[Event] = []
     scored(folders, "cat", "dog", "bird", events=events)
     kinds = [event.kind for event in events]
@@ -135,7 +135,7 @@ def test_labels_that_do_not_fit_are_refused_with_both_readings(folders: Path) ->
         scored(folders, "soil", "leaf")
 
 
-def test_predictions_that_are_the_masks_are_told(folders: Path) -> None:
+def test_predictions_equal_to_the_masks_are_reported(folders: Path) -> None:
     events: list[Event] = []
     for masks in (folders / "masks", folders / "predictions/../masks"):
         evaluate_folders(str(masks), str(folders / "masks"), labels=(), options=Evaluate(), notify=events.append)

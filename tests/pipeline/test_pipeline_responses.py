@@ -13,9 +13,7 @@ from gtseg.core.labeling.chained_jobs import ChainLine, read_chain
 from gtseg.pipeline.run.worker_responses import find_responses
 
 
-def test_a_manifest_in_another_order_finds_the_answers_of_the_job_that_made_its_labels(
-    project: Project, shared_aws: object
-) -> None:
+def test_answers_are_found_for_a_manifest_in_another_order(project: Project, shared_aws: object) -> None:
     for number in range(3):
         project.image(f"{number}.jpg", colour=number)
     job = project.label().labeling_job

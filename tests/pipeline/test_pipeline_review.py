@@ -85,7 +85,7 @@ def label_but(project: Project, worker: Worker, *declined: str, images: str = "a
     return walk(project, watch)
 
 
-def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(project: Project, worker: Worker) -> None:
+def test_continue_labels_failed_objects_only_and_yields_one_manifest(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "b.jpg")
     before = lines_of(project, first.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     job = walk(project, continue_labeling).labeling_job
@@ -121,7 +121,7 @@ def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(proj
     assert project.label().labeling_job == run.labeling_job, "label does not start over"
 
 
-def test_continue_is_created_once_when_its_result_was_not_recorded(project: Project, worker: Worker) -> None:
+def test_continue_adopts_the_job_whose_creation_was_not_recorded(project: Project, worker: Worker) -> None:
     label_but(project, worker, "b.jpg", images="ab")
     before = project.run
     made = continue_labeling(before, project.context())
@@ -131,14 +131,14 @@ def test_continue_is_created_once_when_its_result_was_not_recorded(project: Proj
     assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
 
 
-def test_continue_waits_for_a_job_that_runs(project: Project) -> None:
+def test_continue_refuses_while_the_job_runs(project: Project) -> None:
     project.image("a.jpg")
     project.label()
     with pytest.raises(StageError, match=r"still In"):
         walk(project, continue_labeling)
 
 
-def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(project: Project, worker: Worker) -> None:
+def test_adjust_shows_the_mask_and_the_dataset_uses_the_corrected_one(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "c.jpg")
     assert first.labeling_job
     run = walk(project, adjust)
@@ -170,7 +170,7 @@ def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(project: 
         walk(project, adjust)
 
 
-def test_verify_names_the_bad_masks_and_only_these_are_adjusted(project: Project, worker: Worker) -> None:
+def test_verify_lists_bad_masks_and_adjust_labels_only_these(project: Project, worker: Worker) -> None:
     first = label_but(project, worker).labeling_job
     assert first
     word = walk(project, verify).verification
@@ -207,7 +207,7 @@ def test_verify_names_the_bad_masks_and_only_these_are_adjusted(project: Project
     assert done["a.jpg"][job.label_attribute] == done["a.jpg"][first.label_attribute]
 
 
-def test_only_the_images_of_a_file_are_adjusted(project: Project, worker: Worker) -> None:
+def test_adjust_labels_only_the_images_listed_in_a_file(project: Project, worker: Worker) -> None:
     first = label_but(project, worker).labeling_job
     assert first
     images = [line["source-ref"] for line in lines_of(project, first.output_manifest).values()]  # type: ignore[arg-type]
@@ -223,12 +223,12 @@ def test_only_the_images_of_a_file_are_adjusted(project: Project, worker: Worker
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"source-ref": 1}', '{"source-ref": "s3://b/k", "comments": "x"}'])
-def test_a_bad_line_of_a_file_of_images_is_named(text: str) -> None:
+def test_an_invalid_line_of_a_list_of_images_is_named(text: str) -> None:
     with pytest.raises(ManifestError, match=r"redo\.jsonl, line 2"):
         read_redo(f'{{"source-ref": "s3://b/k"}}\n{text}'.encode(), "redo.jsonl")
 
 
-def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project, worker: Worker) -> None:
+def test_verifying_a_sample_of_a_models_labels_estimates_the_others(project: Project, worker: Worker) -> None:
     job = label_but(project, worker, images="abcd").labeling_job
     assert job
     assert job.output_manifest
@@ -257,7 +257,7 @@ def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project,
     assert low == pytest.approx(0.158, abs=0.001)
 
 
-def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worker: Worker) -> None:
+def test_continue_labels_rejected_masks_again(project: Project, worker: Worker) -> None:
     label_but(project, worker, images="ab")
     word = walk(project, verify).verification
     assert word
@@ -274,7 +274,7 @@ def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worke
     assert [(image.answers, image.gold) for image in found.images] == [(1, 1.0)] * 2, "the new answer counts"
 
 
-def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, worker: Worker) -> None:
+def test_a_chain_of_three_jobs_yields_one_manifest(project: Project, worker: Worker) -> None:
     label_but(project, worker, "b.jpg", "c.jpg")
     names = [project.run.labeling_job.name]  # type: ignore[union-attr]
     for declined in ("c.jpg", ""):
@@ -309,7 +309,7 @@ class OneEndpoint(Hosting):
         return IN_SERVICE if name == "cats" else None
 
 
-def test_a_model_s_masks_go_to_the_workers_and_none_is_asked_twice(project: Project, worker: Worker) -> None:
+def test_masks_of_a_model_are_adjusted_by_workers_and_predicted_once(project: Project, worker: Worker) -> None:
     hosting = OneEndpoint(project.clients)
     for number, name in enumerate("abc"):
         project.image(f"{name}.jpg", colour=number)
@@ -341,7 +341,7 @@ def test_a_model_s_masks_go_to_the_workers_and_none_is_asked_twice(project: Proj
     assert run.dataset.classes == ("BACKGROUND", "cat")
 
 
-def test_the_images_that_the_model_is_least_sure_of_are_labeled_next_and_train_alone(
+def test_the_most_uncertain_images_are_labeled_next_and_used_for_training_only(
     project: Project, worker: Worker
 ) -> None:
     label_but(project, worker, images="abc")
@@ -390,7 +390,7 @@ def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: 
         walk(project, label_next, count=2, ask=lambda body: Answer(square(), None, 0.0))
 
 
-def test_an_endpoint_that_is_not_there_is_named(project: Project) -> None:
+def test_a_missing_endpoint_is_named(project: Project) -> None:
     project.image("a.jpg")
     with pytest.raises(StageError, match="'dogs' does not exist"):
         walk(project, prelabel, endpoint="dogs", hosting=OneEndpoint(project.clients))
@@ -426,7 +426,9 @@ def command(project: Project, *words: str) -> int:
     return int(end.value.code or 0)
 
 
-def test_the_commands_say_what_came_out(project: Project, worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
+def test_review_commands_print_their_results(
+    project: Project, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
     label_but(project, worker, "b.jpg", images="ab")
     before = project.run
     assert command(project, "label", "--continue", "--dry-run") == 0
@@ -450,7 +452,7 @@ def test_the_commands_say_what_came_out(project: Project, worker: Worker, capsys
     assert project.run.labeling_job.objects == 2  # type: ignore[union-attr]
 
 
-def test_an_adjustment_that_left_an_image_is_continued_as_an_adjustment(project: Project, worker: Worker) -> None:
+def test_an_incomplete_adjustment_is_continued_as_an_adjustment(project: Project, worker: Worker) -> None:
     label_but(project, worker, images="ab")
     first = walk(project, adjust).labeling_job
     assert first

@@ -88,12 +88,12 @@ def test_train_before_dataset_names_the_command_to_run(clients: Clients, tmp_pat
         train(project.run, project.context(clients=clients))
 
 
-def test_killed_at_every_step_there_is_one_training_job(trained: Trained, training_aws: Any) -> None:
+def test_train_killed_at_every_step_creates_one_training_job(trained: Trained, training_aws: Any) -> None:
     assert created(training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
     assert [a.outcome for a in trained.run.attempts_of("train")] == ["adopted"]
 
 
-def test_the_run_keeps_every_epoch_and_the_best(trained: Trained) -> None:
+def test_the_run_records_every_epoch_and_the_best_one(trained: Trained) -> None:
     job = trained.run.training_job
     assert job is not None
     assert job.status == "Completed"
@@ -104,7 +104,7 @@ def test_the_run_keeps_every_epoch_and_the_best(trained: Trained) -> None:
     assert job.model_artifact == f"{trained.run.root}training/{job.name}/output/model.tar.gz"
 
 
-def test_counts_come_from_the_dataset_and_unset_hyperparameters_are_not_sent(trained: Trained) -> None:
+def test_counts_are_those_of_the_dataset_and_unset_hyperparameters_are_not_sent(trained: Trained) -> None:
     answer = trained.clients.sagemaker.describe_training_job(TrainingJobName=f"{trained.name}-train-1")
     assert answer["HyperParameters"] == {
         "epochs": "2",
@@ -114,7 +114,7 @@ def test_counts_come_from_the_dataset_and_unset_hyperparameters_are_not_sent(tra
     }
 
 
-def test_train_streams_log_lines_and_a_row_per_epoch(trained: Trained) -> None:
+def test_train_reports_log_lines_and_one_row_per_epoch(trained: Trained) -> None:
     said = trained.killer.said  # type: ignore[attr-defined]
     assert trained.killer.command(trained.folder, "train") == 0  # type: ignore[attr-defined]
     said = trained.killer.said  # type: ignore[attr-defined]
@@ -123,14 +123,14 @@ def test_train_streams_log_lines_and_a_row_per_epoch(trained: Trained) -> None:
     assert re.search(r"^ +0 +\d+\.\d{4} +\d\.\d{4} +\d\.\d{4}", said, re.MULTILINE)
 
 
-def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained: Trained) -> None:
+def test_other_settings_for_a_finished_training_job_are_an_error(trained: Trained) -> None:
     changed = trained.settings.train.model_copy(update={"volume_gb": 77})
     settings = trained.settings.model_copy(update={"train": changed})
     with pytest.raises(StageError, match=rf"other settings.*gtseg train --run {trained.name}-2"):
         train(trained.run, trained.context(settings=settings))
 
 
-def test_a_dry_run_shows_the_request_and_makes_nothing(trained: Trained, training_aws: Any, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_request_and_creates_nothing(trained: Trained, training_aws: Any, tmp_path: Path) -> None:
     project = Trained(tmp_path, trained.clients, f"dry{uuid.uuid4().hex[:6]}")
     S3(trained.clients).ensure_bucket(f"bucket-{project.name}")
     project.give_dataset()
@@ -147,7 +147,7 @@ def test_a_dry_run_shows_the_request_and_makes_nothing(trained: Trained, trainin
     assert len(training_aws.calls()) == before
 
 
-def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained: Trained) -> None:
+def test_an_incompatible_initial_model_is_refused_with_the_differences(trained: Trained) -> None:
     settings = trained.settings
     hyperparameters = settings.train.hyperparameters.model_copy(update={"crop_size": 480})
     wanted = settings.train.model_copy(
@@ -161,7 +161,7 @@ def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained
 # ---- deploy ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, training_aws: Any) -> None:
+def test_deploy_killed_after_each_creating_call_creates_one_endpoint(deployed: Trained, training_aws: Any) -> None:
     for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
         assert len(created(training_aws, operation, deployed.name)) == 1
     section = deployed.run.endpoint
@@ -170,7 +170,7 @@ def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained
     assert section.training_job == f"{deployed.name}-train-1"
 
 
-def test_another_model_asks_to_take_down_what_is_deployed(deployed: Trained) -> None:
+def test_deploying_another_model_requires_a_cleanup(deployed: Trained) -> None:
     artifact = deployed.run.training_job.model_artifact  # type: ignore[union-attr]
     copy = f"s3://bucket-{deployed.name}/copy/model.tar.gz"
     S3(deployed.clients).copy(artifact, copy)
@@ -179,7 +179,7 @@ def test_another_model_asks_to_take_down_what_is_deployed(deployed: Trained) -> 
     assert "--run" not in str(caught.value)
 
 
-def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
+def test_deploying_a_missing_model_is_an_error(deployed: Trained) -> None:
     with pytest.raises(StageError, match=r"no model at s3://nowhere-at-all/model.tar.gz"):
         deploy(
             deployed.run,
@@ -190,7 +190,7 @@ def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
         deploy(deployed.run, deployed.context(), job="ghost")
 
 
-def test_any_training_job_and_any_model_can_be_deployed_under_another_run(deployed: Trained, tmp_path: Path) -> None:
+def test_any_training_job_or_model_can_be_deployed_in_another_run(deployed: Trained, tmp_path: Path) -> None:
     other = Trained(tmp_path, deployed.clients, f"o{uuid.uuid4().hex[:8]}")
     S3(deployed.clients).ensure_bucket(f"bucket-{other.name}")
     other.tables["deploy"] = 'time_to_live = "60s"\nenvironment = { MXNET_X = "1" }'
@@ -221,7 +221,7 @@ def test_any_training_job_and_any_model_can_be_deployed_under_another_run(deploy
 # ---- predict ---------------------------------------------------------------------------------------------------------
 
 
-def test_predict_writes_masks_of_the_images_own_size_and_asks_only_for_what_is_missing(
+def test_predict_writes_masks_of_the_images_size_and_requests_missing_ones_only(
     deployed: Trained, tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
@@ -240,7 +240,7 @@ def test_predict_writes_masks_of_the_images_own_size_and_asks_only_for_what_is_m
     assert (again.there, again.asked) == (2, 2)
 
 
-def test_predictions_of_other_options_are_not_mixed(deployed: Trained, tmp_path: Path) -> None:
+def test_predictions_with_other_options_are_not_mixed(deployed: Trained, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(small_scene(0)[0])
     options = {
         "sources": [str(tmp_path / "one.jpg")],
@@ -254,7 +254,7 @@ def test_predictions_of_other_options_are_not_mixed(deployed: Trained, tmp_path:
         predict(deployed.run, deployed.context(settings=tiled), **options)
 
 
-def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(deployed: Trained, tmp_path: Path) -> None:
+def test_probabilities_overlays_and_tiles_match_the_mask(deployed: Trained, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(small_scene(3)[0])
     wanted = {"overlays": True, "probabilities": True}
     settings = deployed.settings.model_copy(update={"predict": deployed.settings.predict.model_copy(update=wanted)})
@@ -274,7 +274,7 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(deployed: Tr
     assert read_mask((tmp_path / "t/one.png").read_bytes()).shape == plain.shape
 
 
-def test_what_is_asked_for_later_is_made_for_masks_that_are_there(deployed: Trained, tmp_path: Path) -> None:
+def test_outputs_requested_later_are_written_for_existing_masks(deployed: Trained, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(small_scene(4)[0])
     out = tmp_path / "out"
     for flags, asked in (
@@ -312,7 +312,7 @@ def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:
     assert names == {"predictions.json", "scene-8.png", "scene-9.png", "scene-10.png"}
 
 
-def test_no_images_is_an_error_that_says_what_is_read(deployed: Trained, tmp_path: Path) -> None:
+def test_the_error_for_no_images_lists_the_readable_formats(deployed: Trained, tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"No image to predict.*\.jpg"):
         predict(
             deployed.run,
@@ -325,7 +325,7 @@ def test_no_images_is_an_error_that_says_what_is_read(deployed: Trained, tmp_pat
 # ---- evaluate --------------------------------------------------------------------------------------------------------
 
 
-def test_the_score_is_that_of_the_kept_predictions_over_the_whole_test_split(evaluated: Trained) -> None:
+def test_the_score_is_computed_from_the_kept_predictions_of_the_whole_test_split(evaluated: Trained) -> None:
     section = evaluated.run.evaluation
     assert section is not None
     assert (section.split, section.images, len(section.classes)) == ("test", COUNTS["test"], 3)
@@ -340,7 +340,7 @@ def test_the_score_is_that_of_the_kept_predictions_over_the_whole_test_split(eva
     assert len(details["images"]) == COUNTS["test"]
 
 
-def test_evaluating_again_asks_the_endpoint_for_nothing(evaluated: Trained) -> None:
+def test_a_second_evaluation_sends_no_request_to_the_endpoint(evaluated: Trained) -> None:
     first = evaluated.run.evaluation
     again = evaluate(evaluated.run, evaluated.context()).evaluation
     assert first is not None
@@ -360,7 +360,7 @@ def test_without_a_test_split_there_is_no_score(evaluated: Trained) -> None:
         )
 
 
-def test_a_test_image_without_its_mask_is_an_error_not_a_smaller_split(evaluated: Trained) -> None:
+def test_a_test_image_without_its_mask_is_an_error(evaluated: Trained) -> None:
     s3, root = S3(evaluated.clients), evaluated.run.root
     body, _ = s3.read(f"{root}channels/test_annotation/scene-9.png")
     s3.delete([f"{root}channels/test_annotation/scene-9.png"])
@@ -374,7 +374,7 @@ def test_a_test_image_without_its_mask_is_an_error_not_a_smaller_split(evaluated
 # ---- report, cleanup -------------------------------------------------------------------------------------------------
 
 
-def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated: Trained) -> None:
+def test_the_report_loads_nothing_from_the_network_and_has_the_headline_score(evaluated: Trained) -> None:
     run = evaluated.walk(report)
     page = (evaluated.folder / "report.html").read_text()
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)
@@ -390,7 +390,7 @@ def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated:
     assert S3(evaluated.clients).read(f"{run.root}report.html")[0].decode() == page
 
 
-def test_every_chart_panel_and_table_can_be_had_as_a_file(evaluated: Trained, tmp_path: Path) -> None:
+def test_every_chart_panel_and_table_is_exported_as_a_file(evaluated: Trained, tmp_path: Path) -> None:
     names = export_report(evaluated.run, evaluated.context(), str(tmp_path))
     assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(names)
     charts = {"confusion.svg", "iou.svg", "training-loss.svg", "validation.svg"}
@@ -403,7 +403,7 @@ def test_every_chart_panel_and_table_can_be_had_as_a_file(evaluated: Trained, tm
         assert len(list(csv.DictReader(file))) == COUNTS["test"]
 
 
-def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
+def test_names_with_markup_are_escaped_in_the_report(evaluated: Trained) -> None:
     from gtseg.pipeline.stages.report.facts import gather_facts, read_files
     from gtseg.pipeline.stages.report.stage import render
 
@@ -427,7 +427,7 @@ def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
     assert "&lt;img src=x" in page
 
 
-def test_a_report_without_the_workers_answers_says_so(evaluated: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_without_worker_answers_has_a_note(evaluated: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     from gtseg.pipeline.stages.report import labeling
     from gtseg.pipeline.stages.report.facts import gather_facts, read_files
     from gtseg.pipeline.stages.report.stage import render
@@ -444,7 +444,7 @@ def test_a_report_without_the_workers_answers_says_so(evaluated: Trained, monkey
     assert "could not be read: ListObjectsV2" in page
 
 
-def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trained) -> None:
+def test_every_result_and_resource_has_its_provenance(evaluated: Trained) -> None:
     run, client = evaluated.run, evaluated.clients.sagemaker
     job, endpoint, scored = run.training_job, run.endpoint, run.evaluation
     assert job
@@ -480,7 +480,7 @@ def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trai
     assert facts["lineage"]["evaluation"]["sources"]["model_data"] == job.model_artifact
 
 
-def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoint_goes(
+def test_a_new_dataset_is_trained_deployed_and_scored_and_replaces_the_endpoint(
     clients: Clients, tmp_path: Path
 ) -> None:
     """Two jobs of one epoch each: what the run has changes in between."""
@@ -513,9 +513,7 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
     sweep(again, project.context())
 
 
-def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
-    evaluated: Trained, training_aws: Any
-) -> None:
+def test_cleanup_deletes_endpoint_config_and_model_in_order_and_no_data(evaluated: Trained, training_aws: Any) -> None:
     objects = {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
     run, swept = sweep(evaluated.run, evaluated.context())
     deletes = [
@@ -536,7 +534,7 @@ def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
 
 
 @pytest.mark.parametrize("status", ["Deleting", None, "InService"])
-def test_who_comes_second_to_a_cleanup_has_nothing_to_do(
+def test_a_second_cleanup_has_nothing_to_delete(
     evaluated: Trained, monkeypatch: pytest.MonkeyPatch, status: str | None
 ) -> None:
     endpoint = Resource("endpoint", "e", "arn", "InService")
@@ -555,7 +553,7 @@ def test_who_comes_second_to_a_cleanup_has_nothing_to_do(
         assert sweeper.swept.deleted == []
 
 
-def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:
+def test_a_resource_without_a_run_is_an_orphan(evaluated: Trained) -> None:
     tags = [{"Key": "gtseg:root", "Value": evaluated.run.root}, {"Key": "gtseg:run", "Value": evaluated.name}]
     strange = [{"Key": "gtseg:root", "Value": "s3://somebody-else/x/"}]
     image = "811284229777.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1"
@@ -573,7 +571,7 @@ def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:
     assert Hosting(evaluated.clients).find("model", f"{evaluated.name}-strange") is not None
 
 
-def test_data_goes_only_when_told_and_then_all_of_it(evaluated: Trained) -> None:
+def test_cleanup_deletes_all_data_only_when_requested(evaluated: Trained) -> None:
     run = evaluated.run
     assert run.endpoint is not None
     root = run.root

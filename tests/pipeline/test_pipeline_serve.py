@@ -53,25 +53,27 @@ def serving(until: str) -> Settings:
 
 
 @pytest.mark.parametrize(("run", "jobs", "until", "stage", "go"), CASES)
-def test_what_a_run_needs_next(run: Run, jobs: dict[str, str], until: str, stage: str, go: bool) -> None:
+def test_the_next_stage_of_a_run_is_chosen_from_its_state(
+    run: Run, jobs: dict[str, str], until: str, stage: str, go: bool
+) -> None:
     decision = decide(run, jobs, settings=serving(until))
     assert (decision.stage, decision.go) == (stage, go)
     assert go or decision.waits_for
 
 
-def test_where_a_person_must_decide_the_command_is_named() -> None:
+def test_a_decision_of_a_person_is_named_with_its_command() -> None:
     assert "gtseg train" in decide(DATASET, {}, settings=serving("dataset")).waits_for
     assert "gtseg label" in decide(EMPTY, {}, settings=serving("report")).waits_for
 
 
-def test_a_first_labeling_job_is_begun_where_the_settings_say_so() -> None:
+def test_a_first_labeling_job_is_created_if_the_settings_allow_it() -> None:
     told = Settings(project={"name": "r"}, serve={"begin": True})
     decision = decide(EMPTY, {}, settings=told)
     assert (decision.stage, decision.go) == ("label", True)
     assert "begin = true" in decide(EMPTY, {}, settings=serving("dataset")).waits_for
 
 
-def test_what_cannot_be_scored_is_not_trained_unless_told() -> None:
+def test_a_run_without_test_images_is_trained_only_if_configured() -> None:
     data = DATASET.dataset.model_copy(update={"counts": {"train": 4, "validation": 1, "test": 0}})  # type: ignore[union-attr]
     untested = DATASET.update(dataset=data)
     refused = decide(untested, {}, settings=serving("report"))
@@ -82,7 +84,7 @@ def test_what_cannot_be_scored_is_not_trained_unless_told() -> None:
     assert decide(untested, {}, settings=serving("deploy")).go
 
 
-def test_changed_settings_wait_for_a_person_new_labels_do_not() -> None:
+def test_changed_settings_wait_for_a_person_and_new_labels_do_not() -> None:
     settings = serving("dataset")
     origin = provenance(settings, "dataset", run_labels="r-label-1")
     data = DATASET.dataset.model_copy(update={"made_from": origin})  # type: ignore[union-attr]
@@ -112,9 +114,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 
-def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say(
-    project: Trained, training_aws: Any
-) -> None:
+def test_the_service_trains_a_ready_run_and_stops_at_the_configured_stage(project: Trained, training_aws: Any) -> None:
     """A real process: it labels nothing, trains once, then waits; /healthz says so; SIGTERM ends it with 0."""
     run = project.run.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
     project.run_file.save(run)
@@ -155,7 +155,7 @@ def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say
     assert {"started", "begin", "end", "waiting"} <= {line["event"] for line in said}
 
 
-def test_without_a_run_of_its_project_it_says_what_it_waits_for_once(project: Trained) -> None:
+def test_a_service_without_a_run_logs_once_what_it_waits_for(project: Trained) -> None:
     """The run below the same bucket belongs to another project: it is left alone."""
     project.run_file.save(project.run.update(project="another"))
     log = io.StringIO()
@@ -166,7 +166,7 @@ def test_without_a_run_of_its_project_it_says_what_it_waits_for_once(project: Tr
     assert "start one with `gtseg label`" in said["message"]
 
 
-def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_logged_and_the_service_continues(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     service = Service(project.settings, log=log)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -176,7 +176,7 @@ def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.Mo
     assert service.health.describe()[1]["trouble"]
 
 
-def test_a_stop_ends_what_it_waits_for(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_ends_a_waiting_call(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTERM while AWS does not answer: the call is cut short after a while, and at once by a second signal."""
     service = Service(project.settings, log=io.StringIO())
     monkeypatch.setattr("gtseg.pipeline.commands.serve.service.STOP_SECONDS", 0.05)
@@ -198,7 +198,7 @@ def test_a_stop_ends_what_it_waits_for(project: Trained, monkeypatch: pytest.Mon
     assert service.stop.is_set()
 
 
-def test_a_run_that_fails_is_left_alone_until_it_changes(project: Trained) -> None:
+def test_a_failing_run_is_skipped_until_it_changes(project: Trained) -> None:
     log = io.StringIO()
     service = Service(project.settings, log=log)
     data = project.run.dataset

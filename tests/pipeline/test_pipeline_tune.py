@@ -33,7 +33,7 @@ def project(training_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return made
 
 
-def test_the_best_job_of_the_search_becomes_the_runs(project: Trained, training_aws: Any) -> None:
+def test_the_best_training_job_of_the_search_becomes_the_runs_model(project: Trained, training_aws: Any) -> None:
     project.tables["tune"] = "max_jobs = 2\nseed = 1\nlearning_rate = [0.001, 0.01]\nearly_stopping = false"
     run = project.walk(tune)
     assert run.tuning_job is not None
@@ -84,7 +84,7 @@ def manifest_rows(project: Trained) -> tuple[list[list[dict[str, str]]], str]:
     return [[json.loads(line) for line in s3.read(uri)[0].splitlines()] for uri in uris], label
 
 
-def test_manifests_hold_what_the_dataset_accepted_and_nothing_of_the_test_split(project: Trained) -> None:
+def test_manifests_have_the_accepted_objects_without_the_test_split(project: Trained) -> None:
     give_objects(project)
     (train_rows, validation_rows), label = manifest_rows(project)
     root = project.run.root
@@ -94,7 +94,7 @@ def test_manifests_hold_what_the_dataset_accepted_and_nothing_of_the_test_split(
     assert [row["source-ref"] for row in validation_rows] == [f"{root}elsewhere/{n}.jpg" for n in (6, 7)]
 
 
-def test_what_the_algorithm_cannot_read_as_it_lies_is_taken_from_the_channels(project: Trained) -> None:
+def test_objects_that_the_algorithm_cannot_read_are_replaced_by_channel_objects(project: Trained) -> None:
     """A PNG photograph, a mask in other colours or indices, a file of this machine: the dataset has made them fit."""
     ours = {
         "status": "accepted",
@@ -119,7 +119,7 @@ def test_what_the_algorithm_cannot_read_as_it_lies_is_taken_from_the_channels(pr
     ]
 
 
-def test_the_label_attribute_is_the_datasets_own_where_the_algorithm_takes_it(project: Trained) -> None:
+def test_the_label_attribute_of_the_dataset_is_used_if_the_algorithm_accepts_it(project: Trained) -> None:
     give_objects(project)
     data = project.run.dataset
     assert data is not None
@@ -130,7 +130,7 @@ def test_the_label_attribute_is_the_datasets_own_where_the_algorithm_takes_it(pr
         assert (label, set(rows[0])) == (expected, {"source-ref", expected})
 
 
-def test_a_job_is_trained_from_manifests_without_channel_copies(project: Trained) -> None:
+def test_a_job_trains_from_manifests_without_channels(project: Trained) -> None:
     give_objects(project)
     project.tables["train"] = 'input = "augmented-manifest"'
     run = project.walk(train)
@@ -142,13 +142,13 @@ def test_a_job_is_trained_from_manifests_without_channel_copies(project: Trained
     assert run.training_job.status == "Completed"
 
 
-def test_objects_that_cannot_be_found_are_an_error_not_a_smaller_set(project: Trained) -> None:
+def test_missing_objects_are_an_error(project: Trained) -> None:
     project.tables["train"] = 'input = "augmented-manifest"'
     with pytest.raises(StageError, match=r"lacks the location of the image of s3://x/scene-0.jpg"):
         train(project.run, project.context())
 
 
-def test_spot_training_keeps_checkpoints_that_an_interrupted_job_goes_on_from(project: Trained) -> None:
+def test_an_interrupted_spot_training_continues_from_its_checkpoint(project: Trained) -> None:
     project.tables["train"] = 'spot = true\nmax_runtime = "10m"\nmax_wait = "15m"'
     run = project.walk(train)
     sagemaker, name = project.clients.sagemaker, f"{project.name}-train-1"

@@ -206,12 +206,12 @@ def test_every_call_that_gtseg_makes_is_allowed(recorded: Recorded) -> None:
     assert not denied
 
 
-def test_nothing_is_allowed_that_no_command_calls(recorded: Recorded) -> None:
+def test_the_policy_allows_no_action_that_no_command_calls(recorded: Recorded) -> None:
     """Without an exception: what is here is called by some command above."""
     assert actions_of(recorded.policy) == {need.action for need in recorded.needs}
 
 
-def test_no_statement_is_wider_than_what_is_called_of_it(recorded: Recorded) -> None:
+def test_no_statement_covers_resources_that_no_command_uses(recorded: Recorded) -> None:
     """Every resource of every statement is one that some call of an action of it went to."""
     unused = [
         (statement["Action"], resource)
@@ -235,7 +235,7 @@ def test_no_statement_is_wider_than_what_is_called_of_it(recorded: Recorded) -> 
         (Need("iam:PassRole", "r"), False),
     ],
 )
-def test_the_matcher_reads_a_policy_as_iam_does(need: Need, allowed: bool) -> None:
+def test_the_matcher_evaluates_a_policy_as_iam_does(need: Need, allowed: bool) -> None:
     condition = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
     statements = [
         {"Effect": "Allow", "Action": ["s3:Get*"], "Resource": ["arn:aws:s3:::b/*"]},

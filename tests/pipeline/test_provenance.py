@@ -24,9 +24,7 @@ def plan_of(events: list[Event]) -> dict[str, Any]:
     return dict(next(event for event in events if event.kind == "plan").fields)
 
 
-def test_another_version_of_gtseg_adopts_the_job_that_is_there(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_of_gtseg_adopts_the_existing_job(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.image("a.jpg")
     first = project.label()
     S3(project.clients).delete([f"{first.root}run.json"])
@@ -40,7 +38,7 @@ def test_another_version_of_gtseg_adopts_the_job_that_is_there(
     assert again.labeling_job.made_from.gtseg == "99.0"
 
 
-def test_a_labeling_job_names_its_manifest_its_settings_and_its_request(project: Project) -> None:
+def test_a_labeling_jobs_provenance_has_manifest_settings_and_request(project: Project) -> None:
     project.image("a.jpg")
     run = project.label()
     assert run.labeling_job is not None
@@ -56,7 +54,7 @@ def test_a_labeling_job_names_its_manifest_its_settings_and_its_request(project:
     assert origin.settings["images"]["source"] == "images"
 
 
-def test_as_many_tags_as_settings_take_and_gtsegs_own_are_within_the_limit_of_aws(
+def test_the_maximum_of_tags_with_gtsegs_own_is_within_awss_limit(
     project: Project, clients: Clients, tmp_path: Path
 ) -> None:
     project.image("a.jpg")
@@ -80,7 +78,7 @@ def test_as_many_tags_as_settings_take_and_gtsegs_own_are_within_the_limit_of_aw
     assert len(MANY) + len(deployed) <= AWS_LIMIT
 
 
-def test_a_tag_that_is_there_stays_and_long_values_are_cut_to_what_aws_takes() -> None:
+def test_existing_tags_stay_and_long_values_are_cut_to_awss_limit() -> None:
     tags = lineage_tags("s3://b/" + "x" * 300 + "/", manifest="m", nothing=None)
     assert len(tags["gtseg:root"]) == 256
     assert "gtseg:nothing" not in tags
@@ -88,7 +86,7 @@ def test_a_tag_that_is_there_stays_and_long_values_are_cut_to_what_aws_takes() -
     assert request["Tags"] == [{"Key": "gtseg:manifest", "Value": "mine"}, {"Key": "b", "Value": "c"}]
 
 
-def test_a_snapshot_holds_the_named_tables_only(project: Project) -> None:
+def test_a_snapshot_has_the_named_tables_only(project: Project) -> None:
     made = provenance(project.settings, "dataset", manifest=None, job="j")
     assert set(made.settings) == {"dataset"}
     assert made.sources == {"job": "j"}

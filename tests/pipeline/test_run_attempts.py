@@ -109,7 +109,7 @@ class Cloud:
         self.resources[name] = replace(self.resources[name], status=status, reason="because")
 
 
-def test_the_attempt_is_saved_before_its_call_and_its_result_after() -> None:
+def test_an_attempt_is_saved_before_the_call_and_its_result_after_it() -> None:
     cloud = Cloud()
     seen: list[str] = []
     creation = replace(cloud.creation(), make=lambda name: seen.append(cloud.load().attempts[0].outcome) or "arn")  # type: ignore[func-returns-value]
@@ -121,7 +121,7 @@ def test_the_attempt_is_saved_before_its_call_and_its_result_after() -> None:
 
 @given(kills=st.lists(st.integers(0, 6), max_size=6))
 @settings(deadline=None)
-def test_killed_anywhere_any_number_of_times_one_resource_is_made(kills: list[int]) -> None:
+def test_any_number_of_kills_anywhere_leads_to_one_resource(kills: list[int]) -> None:
     cloud = Cloud()
     for steps in kills:
         cloud.steps = steps
@@ -134,7 +134,7 @@ def test_killed_anywhere_any_number_of_times_one_resource_is_made(kills: list[in
     assert cloud.created == ["cats-label-1"]
 
 
-def test_again_on_a_live_job_nothing_is_created() -> None:
+def test_a_live_job_is_not_created_again() -> None:
     cloud = Cloud()
     assert cloud.go() == cloud.go()
     assert cloud.created == ["cats-label-1"]
@@ -150,7 +150,7 @@ def test_a_failed_or_stopped_job_is_never_adopted(status: str) -> None:
     assert (first.outcome, first.detail, second.outcome) == ("failed", f"{status}: because", "created")
 
 
-def test_a_job_that_failed_before_its_creation_was_even_recorded_is_not_adopted_either() -> None:
+def test_a_job_that_failed_before_its_creation_was_recorded_is_not_adopted() -> None:
     cloud = Cloud()
     cloud.steps = 3
     with pytest.raises(Killed):
@@ -162,7 +162,7 @@ def test_a_job_that_failed_before_its_creation_was_even_recorded_is_not_adopted_
     assert cloud.go() == "arn:cats-label-2"
 
 
-def test_a_strangers_job_of_the_same_name_is_left_alone() -> None:
+def test_a_job_of_another_owner_with_the_same_name_is_not_adopted() -> None:
     cloud = Cloud(
         resources={
             "cats-label-1": Found("arn:stranger", "InProgress", "other"),
@@ -173,7 +173,7 @@ def test_a_strangers_job_of_the_same_name_is_left_alone() -> None:
     assert [a.outcome for a in cloud.load().attempts] == ["taken", "taken", "created"]
 
 
-def test_a_live_job_made_from_other_settings_stands_in_the_way() -> None:
+def test_a_live_job_with_other_settings_is_an_error() -> None:
     cloud = Cloud()
     cloud.go("m1")
     with pytest.raises(StageError, match=r"other settings.*--run"):
@@ -181,7 +181,7 @@ def test_a_live_job_made_from_other_settings_stands_in_the_way() -> None:
     assert cloud.created == ["cats-label-1"]
 
 
-def test_settings_changed_before_anything_was_created_make_the_next_attempt() -> None:
+def test_settings_changed_before_the_creation_start_the_next_attempt() -> None:
     cloud = Cloud(steps=2)
     with pytest.raises(Killed):
         cloud.go("m1")
@@ -190,7 +190,7 @@ def test_settings_changed_before_anything_was_created_make_the_next_attempt() ->
     assert cloud.created == ["cats-label-2"]
 
 
-def test_of_two_processes_at_once_one_advances_and_the_other_says_so() -> None:
+def test_of_two_processes_at_once_one_saves_and_the_other_fails() -> None:
     cloud = Cloud()
     stale = cloud.load()
     cloud.go()
@@ -199,7 +199,7 @@ def test_of_two_processes_at_once_one_advances_and_the_other_says_so() -> None:
     assert cloud.created == ["cats-label-1"]
 
 
-def test_a_rival_that_creates_between_record_and_call_is_adopted_not_doubled() -> None:
+def test_a_resource_created_by_another_process_before_the_call_is_adopted() -> None:
     cloud = Cloud()
 
     def racing(name: str) -> str:
@@ -210,7 +210,7 @@ def test_a_rival_that_creates_between_record_and_call_is_adopted_not_doubled() -
     assert (attempt.outcome, arn, cloud.created) == ("adopted", "arn:cats-label-1", ["cats-label-1"])
 
 
-def test_awss_refusal_leaves_the_attempt_to_be_tried_again_under_its_name() -> None:
+def test_an_attempt_refused_by_aws_is_retried_under_its_name() -> None:
     cloud = Cloud()
 
     def refuse(name: str) -> str:
@@ -221,21 +221,21 @@ def test_awss_refusal_leaves_the_attempt_to_be_tried_again_under_its_name() -> N
     assert cloud.go() == "arn:cats-label-1"
 
 
-def test_names_all_taken_by_strangers_have_an_end() -> None:
+def test_the_number_of_tried_names_is_limited() -> None:
     cloud = Cloud()
     taken: Callable[[str], Found] = lambda name: Found("x", "InProgress", None)  # noqa: E731
     with pytest.raises(StageError, match="Use another --run name"):
         create_once(cloud, cloud.load(), replace(cloud.creation(), look_up=taken))  # type: ignore[arg-type]
 
 
-def test_a_long_run_name_still_makes_a_name_that_aws_takes() -> None:
+def test_a_long_run_name_is_shortened_to_awss_limit() -> None:
     run = Cloud().load().update(name="a" * 40)
     name = replace(Cloud().creation(), limit=32).name(run, 12)
     assert name == "a" * 23 + "-label-12"[:9]
     assert len(name) == 32
 
 
-def test_a_dry_run_names_the_attempt_that_would_come_next() -> None:
+def test_a_dry_run_names_the_next_attempt() -> None:
     cloud = Cloud()
     assert next_name(cloud.load(), cloud.creation()) == "cats-label-1"
     cloud.go()
@@ -243,7 +243,7 @@ def test_a_dry_run_names_the_attempt_that_would_come_next() -> None:
     assert next_name(cloud.load(), cloud.creation()) == "cats-label-2"
 
 
-def test_attempts_keep_their_order_and_are_replaced_not_repeated() -> None:
+def test_attempts_keep_their_order_and_are_replaced() -> None:
     run = Cloud().load()
     one = Attempt(stage="label", number=1, name="a", fingerprint="m", recorded=START)
     run = run.with_attempt(one).with_attempt(one.model_copy(update={"outcome": "created"}))

@@ -23,27 +23,27 @@ def run_file(clients: Clients, bucket: str) -> RunFile:
     return RunFile(clients, f"s3://{bucket}/p/cats/", clock=lambda: datetime(2026, 1, 2, tzinfo=UTC))
 
 
-def test_a_new_run_is_empty_and_not_written_by_reading(run_file: RunFile, clients: Clients) -> None:
+def test_reading_a_new_run_does_not_write_it(run_file: RunFile, clients: Clients) -> None:
     run = run_file.load()
     assert (run.name, run.root, run.etag, run.labeling_job) == ("cats", run_file.root, None, None)
     assert not S3(clients).exists(run_file.uri)
 
 
-def test_a_bucket_that_is_missing_is_a_new_run_too(clients: Clients) -> None:
+def test_a_missing_bucket_is_a_new_run(clients: Clients) -> None:
     assert RunFile(clients, "s3://no-such-bucket-here/cats/").load().etag is None
 
 
-def test_what_is_saved_is_read_back(run_file: RunFile) -> None:
+def test_a_saved_run_is_read_back(run_file: RunFile) -> None:
     saved = run_file.save(run_file.load().update(labeling_job=JOB))
     assert run_file.load() == saved
 
 
-def test_the_etag_stays_out_of_the_file(run_file: RunFile, clients: Clients) -> None:
+def test_the_etag_is_not_saved(run_file: RunFile, clients: Clients) -> None:
     run_file.save(run_file.load())
     assert b"etag" not in S3(clients).read(run_file.uri)[0]
 
 
-def test_of_two_that_read_the_same_state_one_writes_and_the_other_says_so(run_file: RunFile) -> None:
+def test_of_two_writers_of_the_same_state_one_saves_and_the_other_fails(run_file: RunFile) -> None:
     run_file.save(run_file.load())
     first, second = run_file.load(), run_file.load()
     saved = run_file.save(first.update(labeling_job=JOB))
@@ -52,7 +52,7 @@ def test_of_two_that_read_the_same_state_one_writes_and_the_other_says_so(run_fi
     assert run_file.load() == saved
 
 
-def test_a_write_whose_answer_got_lost_is_this_ones_own(
+def test_a_write_with_a_lost_response_is_recognized_as_own(
     run_file: RunFile, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The retry of a conditional write meets what its first try wrote; somebody else's write is still a lost race."""
@@ -77,7 +77,7 @@ def test_a_write_whose_answer_got_lost_is_this_ones_own(
     assert run_file.load() == saved
 
 
-def test_of_two_new_runs_one_is_made(run_file: RunFile) -> None:
+def test_of_two_new_runs_one_is_saved(run_file: RunFile) -> None:
     first, second = run_file.load(), run_file.load()
     run_file.save(first)
     with pytest.raises(GtsegError, match="Another gtseg process"):
@@ -93,7 +93,7 @@ def test_of_two_new_runs_one_is_made(run_file: RunFile) -> None:
         (b'{"colour": 1}', "is not a run"),
     ],
 )
-def test_a_file_that_is_no_run_is_refused_not_overwritten(
+def test_a_file_that_is_not_a_run_is_refused_and_not_overwritten(
     run_file: RunFile, clients: Clients, body: bytes, words: str
 ) -> None:
     S3(clients).write(run_file.uri, body)
@@ -101,14 +101,14 @@ def test_a_file_that_is_no_run_is_refused_not_overwritten(
         run_file.load()
 
 
-def test_a_newer_gtsegs_run_asks_for_an_update(run_file: RunFile, clients: Clients) -> None:
+def test_a_run_of_a_newer_gtseg_is_refused_with_the_advice_to_update(run_file: RunFile, clients: Clients) -> None:
     body = run_file.load().update(version=2).model_dump_json(exclude_none=True).encode()
     S3(clients).write(run_file.uri, body)
     with pytest.raises(GtsegError, match="Update gtseg"):
         run_file.load()
 
 
-def test_a_run_lies_under_bucket_prefix_and_name(clients: Clients, tmp_path: Path) -> None:
+def test_a_runs_root_is_bucket_prefix_and_name(clients: Clients, tmp_path: Path) -> None:
     file = tmp_path / "gtseg.toml"
     file.write_text('[project]\nname = "cats"\nprefix = "projects"\nbucket = "my-bucket"\n')
     settings = load(file, environ={})
@@ -116,7 +116,7 @@ def test_a_run_lies_under_bucket_prefix_and_name(clients: Clients, tmp_path: Pat
     assert locate(settings, clients, name="second") == "s3://my-bucket/projects/second/"
 
 
-def test_without_a_bucket_the_accounts_own_is_used(clients: Clients, tmp_path: Path) -> None:
+def test_the_default_bucket_belongs_to_the_account(clients: Clients, tmp_path: Path) -> None:
     file = tmp_path / "gtseg.toml"
     file.write_text('[project]\nname = "cats"\n')
     assert locate(load(file, environ={}), clients) == "s3://gtseg-123456789012-us-east-1/cats/"

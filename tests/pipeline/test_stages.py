@@ -36,23 +36,23 @@ def done(run: Run) -> list[str]:
     return [name for name, standing in standings(run, SETTINGS).items() if standing.is_done]
 
 
-def test_the_sentence_begins_with_label_watch_dataset() -> None:
+def test_the_first_stages_are_label_watch_dataset() -> None:
     assert [stage.name for stage in STAGES][:3] == ["label", "watch", "dataset"]
 
 
-def test_every_stage_has_its_function_in_the_module_of_its_name() -> None:
+def test_every_stage_has_a_function_in_the_module_of_its_name() -> None:
     for stage in STAGES:
         assert callable(stage.function)
 
 
-def test_until_names_a_stage_and_includes_it() -> None:
+def test_until_includes_the_named_stage() -> None:
     assert [stage.name for stage in until_stage("watch")] == ["label", "watch"]
     assert until_stage(None) == STAGES
     with pytest.raises(SettingsError, match="label, watch, dataset"):
         until_stage("wacht")
 
 
-def test_a_failed_or_stopped_job_counts_as_none(project: Any) -> None:
+def test_a_failed_or_stopped_job_counts_as_missing(project: Any) -> None:
     run = project.run
     assert done(run) == []
     assert done(run.update(labeling_job=JOB)) == ["label"]
@@ -60,7 +60,7 @@ def test_a_failed_or_stopped_job_counts_as_none(project: Any) -> None:
     assert done(run.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))) == ["label", "watch"]
 
 
-def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> None:
+def test_a_dataset_from_an_external_manifest_needs_no_labeling(project: Any) -> None:
     """`gtseg dataset --manifest` of a finished job: `run` and `serve` go on with train, they label nothing."""
     section = DatasetSection(
         channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts={}, fingerprint="f", source="s3://old/m"
@@ -73,7 +73,7 @@ def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> N
     assert standings(begun, SETTINGS)["dataset"].reason == "watch comes first"
 
 
-def test_after_a_foreign_model_s_endpoint_comes_predict(project: Any) -> None:
+def test_predict_follows_the_endpoint_of_an_external_model(project: Any) -> None:
     section = EndpointSection(
         name="e",
         arn="a",
@@ -88,7 +88,7 @@ def test_after_a_foreign_model_s_endpoint_comes_predict(project: Any) -> None:
     assert next_step(project.run.update(endpoint=section), SETTINGS) == "predict"
 
 
-def test_a_later_stage_is_not_done_any_more_after_new_labels(project: Any) -> None:
+def test_new_labels_make_later_stages_pending(project: Any) -> None:
     origin = provenance(SETTINGS, "dataset", run_labels="j")
     section = DatasetSection(
         channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts={}, fingerprint="f", made_from=origin
@@ -108,7 +108,7 @@ def test_a_later_stage_is_not_done_any_more_after_new_labels(project: Any) -> No
     )
 
 
-def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> None:
+def test_a_run_without_test_images_is_not_trained(project: Any) -> None:
     section = DatasetSection(
         channels="s3://b/c/",
         classes=("BACKGROUND", "cat"),
@@ -121,7 +121,7 @@ def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> No
     assert not unevaluable(run, SETTINGS, until_stage("deploy"))
 
 
-def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
+def test_omitted_images_are_exit_code_5(project: Any) -> None:
     counts = {"train": 1, "rejected": 1, "failed": 0}
     section = DatasetSection(channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts=counts, fingerprint="f")
     run = project.run.update(labeling_job=JOB, dataset=section)
@@ -129,7 +129,7 @@ def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
     assert exit_code(run.update(labeling_job=JOB.model_copy(update={"rejected": 2})), "label") == 5
 
 
-def test_a_walk_saves_each_stage_before_the_next_and_skips_what_is_done(project: Any) -> None:
+def test_each_stage_is_saved_before_the_next_and_done_stages_are_skipped(project: Any) -> None:
     project.image("a.jpg")
     stages = until_stage("label")
     run = run_stages(project.run, project.context(), stages)

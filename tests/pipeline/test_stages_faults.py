@@ -150,7 +150,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fifth_of_faults_changes_nothing_in_what_label_watch_and_dataset_leave(
+def test_label_watch_and_dataset_have_the_same_results_with_a_fifth_of_faults(
     kind: str,
     undisturbed: tuple[dict[str, bytes], Any],
     start_server: Callable[..., LocalAWS],

@@ -47,13 +47,13 @@ def context(there: bool | AWSError = True, **train: Any) -> Context:
         (state("InProgress", "Training"), True, False),
     ],
 )
-def test_a_model_that_is_there_is_kept_and_one_that_aws_only_names_is_not(
+def test_an_existing_model_is_kept_and_one_that_is_only_named_is_not(
     job: TrainingState, there: bool, kept: bool
 ) -> None:
     assert leaves_model(job, context(there)) is kept
 
 
-def test_a_model_that_may_not_be_looked_at_is_taken_for_there_with_a_warning() -> None:
+def test_a_model_that_may_not_be_read_is_kept_with_a_warning() -> None:
     asked = context(AWSError("HeadObject", "403", "no"))
     assert leaves_model(state("Stopped"), asked)
     assert MODEL in asked.heard[0]  # type: ignore[attr-defined]
@@ -68,12 +68,12 @@ def test_a_model_that_may_not_be_looked_at_is_taken_for_there_with_a_warning() -
         (state("Failed"), ("failed: r", "Fix this")),
     ],
 )
-def test_without_a_model_the_limit_is_named_and_what_to_do(job: TrainingState, words: tuple[str, ...]) -> None:
+def test_the_error_for_a_missing_model_names_limit_and_remedy(job: TrainingState, words: tuple[str, ...]) -> None:
     said = why_without_model(job, context(max_runtime="1h"))
     assert all(word in said for word in words)
 
 
-def test_a_job_that_was_cut_short_is_a_result_and_says_what_cut_it() -> None:
+def test_a_job_stopped_at_a_limit_is_a_result_that_names_the_limit() -> None:
     section = TrainingJobSection(
         name="j", arn="a", image_uri="i", instance_type="t", hyperparameters={}, status="Stopped",
         secondary="MaxRuntimeExceeded", model_artifact=MODEL, epochs=(EpochRecord(number=0), EpochRecord(number=1)),

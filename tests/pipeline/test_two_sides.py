@@ -230,7 +230,7 @@ def without_times(lines: bytes) -> bytes:
     return re.sub(rb"_\d{4}-\d\d-\d\dT[\d:.]+\.png", b".png", lines)
 
 
-def test_the_results_are_those_of_one_server_byte_for_byte(sides: Sides) -> None:
+def test_results_on_two_servers_equal_those_on_one_byte_for_byte(sides: Sides) -> None:
     alone, both = sides.results(sides.alone), sides.results(sides.here)
     assert alone.keys() == both.keys()
     assert [key for key in alone if without_times(alone[key]) != without_times(both[key])] == []
@@ -240,7 +240,7 @@ def test_the_results_are_those_of_one_server_byte_for_byte(sides: Sides) -> None
         assert one[name] == two[name]
 
 
-def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
+def test_each_server_gets_requests_of_its_services_only(sides: Sides) -> None:
     def created(server: LocalAWS) -> set[str]:
         return {call["operation"] for call in server.calls() if call["operation"].startswith("Create")}
 
@@ -264,17 +264,17 @@ def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
         ("cleanup --all", f"stopped labeling job {RUN}-"),
     ],
 )
-def test_commands_see_both_sides(sides: Sides, command: str, said: str) -> None:
+def test_commands_show_both_servers(sides: Sides, command: str, said: str) -> None:
     assert said in sides.printed[command]
 
 
-def test_the_report_says_what_was_made_where(sides: Sides) -> None:
+def test_the_report_names_the_server_of_each_result(sides: Sides) -> None:
     page = (sides.folder / "report.html").read_text()
     assert "Labeled, stored with gtseg&#39;s embedded AWS; trained and served on AWS in eu-west-1" in page
     assert "on a labeling server, which bills nothing" in page
 
 
-def test_the_labeling_server_needs_no_right_beyond_its_policy(sides: Sides) -> None:
+def test_the_labeling_servers_requests_are_within_its_policy(sides: Sides) -> None:
     """policies/labeling-server.json against every request that B sent to A."""
     policy = json.loads((sides.folder / "policies" / "labeling-server.json").read_bytes())
     place = {"region": "eu-west-1", "account": "123456789012"}
@@ -283,7 +283,7 @@ def test_the_labeling_server_needs_no_right_beyond_its_policy(sides: Sides) -> N
     assert [need for need in needs if not is_allowed(policy, need)] == []
 
 
-def test_boto3_and_the_aws_cli_reach_each_side_by_its_profile(sides: Sides) -> None:
+def test_boto3_and_the_aws_cli_reach_each_server_by_its_profile(sides: Sides) -> None:
     labels, company = (boto3.Session(profile_name=name) for name in ("labels", "company"))
     job = labels.client("sagemaker").describe_labeling_job(LabelingJobName=f"{RUN}-label-1")
     assert job["LabelingJobStatus"] == "Completed"
@@ -297,7 +297,7 @@ def test_boto3_and_the_aws_cli_reach_each_side_by_its_profile(sides: Sides) -> N
     assert "run.json" in stored.stdout, stored.stderr
 
 
-def test_two_clients_at_once_start_one_job(sides: Sides) -> None:
+def test_two_clients_at_once_create_one_job(sides: Sides) -> None:
     """From two machines, as far as the servers can tell: two processes that share nothing but the AWS profile."""
     command = [sys.executable, "-m", "gtseg", "label", "--run", f"{RUN}-twins"]
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
@@ -312,7 +312,7 @@ def test_two_clients_at_once_start_one_job(sides: Sides) -> None:
     assert "nothing to do" in sides.printed[f"label --run {RUN}-twins"]
 
 
-def test_all_services_here_over_an_s3_that_nobody_here_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_services_work_over_the_s3_of_moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/deployment.md, arrangement 4: one profile, whose keys the server takes too. The S3 is moto's."""
     folder = draw(tmp_path / "project")
     keys = "region = us-east-1\naws_access_key_id = OWN\naws_secret_access_key = own\n"

@@ -72,7 +72,7 @@ def watched(project: Any, shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> A
         yield scene
 
 
-def test_a_job_is_followed_to_its_end_and_read_from_awss_own_words(watched: Watched) -> None:
+def test_watch_follows_a_job_to_its_end_and_records_awss_description(watched: Watched) -> None:
     run = watched.watch(description("Initializing"), description("InProgress", 4), description("Completed", 10))
     job = run.labeling_job
     assert job is not None
@@ -94,24 +94,24 @@ def test_a_job_is_followed_to_its_end_and_read_from_awss_own_words(watched: Watc
     }
 
 
-def test_completed_with_failed_objects_is_exit_code_5_and_says_so(watched: Watched) -> None:
+def test_a_completed_job_with_failed_objects_is_exit_code_5(watched: Watched) -> None:
     run = watched.watch(description("Completed", 7, 3))
     assert exit_code(run, "watch") == 5
     assert "complete with labeling errors: 7 images labeled, 3 failed" in watched.project.told("finished")
 
 
-def test_a_failed_job_gives_awss_reason_and_the_run_knows_it(watched: Watched) -> None:
+def test_a_failed_job_is_recorded_with_awss_reason(watched: Watched) -> None:
     with pytest.raises(JobFailed, match=r"failed: ClientError: no such role.*gtseg label"):
         watched.watch(description("Failed", 1, reason="ClientError: no such role"))
     assert watched.project.run.labeling_job.status == "Failed"
 
 
-def test_a_stopped_job_says_how_to_use_what_is_labeled(watched: Watched) -> None:
+def test_the_message_for_a_stopped_job_says_how_to_use_its_labels(watched: Watched) -> None:
     with pytest.raises(JobFailed, match=r"was stopped: 4 of 10 .*gtseg dataset --job cats-label-1"):
         watched.watch(description("Stopping", 4), description("Stopped", 4))
 
 
-def test_throttling_and_awss_own_faults_are_waited_out(watched: Watched) -> None:
+def test_throttling_and_server_errors_do_not_end_the_watch(watched: Watched) -> None:
     fault = (500, b'{"__type":"InternalFailure","message":"oops"}')
     run = watched.watch(description("InProgress", 1), *[THROTTLED] * 4, fault, description("Completed", 10))
     assert run.labeling_job is not None
@@ -119,20 +119,20 @@ def test_throttling_and_awss_own_faults_are_waited_out(watched: Watched) -> None
     assert len(watched.slept) >= 6
 
 
-def test_a_refusal_that_does_not_pass_ends_the_watch(watched: Watched) -> None:
+def test_a_permanent_error_ends_the_watch(watched: Watched) -> None:
     denied = (400, b'{"__type":"AccessDeniedException","message":"not you"}')
     with pytest.raises(AWSError, match="not you") as caught:
         watched.watch(denied)
     assert caught.value.exit_code == 4
 
 
-def test_a_wait_has_an_end_and_says_how_to_come_back(watched: Watched) -> None:
+def test_a_watch_times_out_with_the_command_that_resumes_it(watched: Watched) -> None:
     with pytest.raises(WaitTimeout, match="gtseg watch"):
         watched.watch(description("InProgress", 1), patience=600)
     assert 500 < sum(watched.slept) <= 600
 
 
-def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(watched: Watched) -> None:
+def test_ctrl_c_does_not_stop_the_job_and_shows_the_command_that_resumes_it(watched: Watched) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
@@ -142,7 +142,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(watched: Watched)
     assert not any(r.name == "StopLabelingJob" for r in watched.proxy.seen)
 
 
-def test_a_job_on_an_aws_that_ends_with_the_command_is_not_said_to_go_on(
+def test_the_message_for_a_server_that_ends_with_the_command_says_that_the_job_pauses(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(seconds: float) -> None:
@@ -157,12 +157,12 @@ def test_a_job_on_an_aws_that_ends_with_the_command_is_not_said_to_go_on(
         watched.watch(description("InProgress", 1), sleep=interrupt)
 
 
-def test_before_label_there_is_nothing_to_watch(project: Any) -> None:
+def test_watch_before_label_is_an_error(project: Any) -> None:
     with pytest.raises(StageError, match="gtseg label"):
         watch(project.run, project.context())
 
 
-def test_a_real_job_that_is_stopped_is_told_apart(project: Any) -> None:
+def test_a_job_stopped_on_a_real_server_is_recognized(project: Any) -> None:
     project.image("a.jpg")
     run = project.label()
     GroundTruth(project.clients).stop_job(run.labeling_job.name)

@@ -22,14 +22,14 @@ def read(folder: Path, text: str = "", **options: Any) -> Settings:
     return load(folder / "gtseg.toml", environ=options.pop("environ", {}), **options)
 
 
-def test_a_name_is_all_that_is_needed(folder: Path) -> None:
+def test_only_the_project_name_is_required(folder: Path) -> None:
     settings = read(folder)
     assert settings.project.name == "cats"
     assert settings.dataset.split.model_dump() == {"train": 0.7, "validation": 0.2, "test": 0.1}
     assert settings.folder == folder.resolve()
 
 
-def test_flags_win_over_the_environment_and_that_over_the_file(folder: Path) -> None:
+def test_options_override_the_environment_which_overrides_the_file(folder: Path) -> None:
     text = "[labeling]\nworkers_per_object = 1\n[dataset]\nseed = 1\n"
     environ = {"GTSEG_LABELING__WORKERS_PER_OBJECT": "2", "GTSEG_DATASET__SEED": "2"}
     settings = read(folder, text, environ=environ, flags=[("dataset.seed", "3")])
@@ -53,12 +53,12 @@ def test_flags_win_over_the_environment_and_that_over_the_file(folder: Path) -> 
         ),
     ],
 )
-def test_the_environments_text_becomes_the_keys_own_type(folder: Path, name: str, text: str, value: Any) -> None:
+def test_environment_values_are_converted_to_the_settings_type(folder: Path, name: str, text: str, value: Any) -> None:
     key = name.rpartition("__")[2].lower()
     assert getattr(read(folder, environ={name: text}).labeling, key) == value
 
 
-def test_a_table_may_be_written_as_in_the_file_or_as_json(folder: Path) -> None:
+def test_a_table_in_the_environment_may_be_toml_or_json(folder: Path) -> None:
     for text in (
         "{ train = 0.5, validation = 0.3, test = 0.2 }",
         '{"train": 0.5, "validation": 0.3, "test": 0.2}',
@@ -69,18 +69,18 @@ def test_a_table_may_be_written_as_in_the_file_or_as_json(folder: Path) -> None:
         read(folder, environ={"GTSEG_LABELING__KEYWORDS": "[2026-01-01]"})
 
 
-def test_a_wrong_member_of_a_list_is_the_only_thing_said_of_it(folder: Path) -> None:
+def test_an_invalid_list_item_is_reported_alone(folder: Path) -> None:
     with pytest.raises(SettingsError, match=r"keywords\[0\]") as caught:
         read(folder, '[labeling]\nkeywords = ["a!"]\n')
     assert "at least 1 item" not in str(caught.value)
 
 
-def test_a_nested_key_of_the_environment_is_reached(folder: Path) -> None:
+def test_the_environment_sets_nested_keys(folder: Path) -> None:
     environ = {"GTSEG_DATASET__SPLIT__TRAIN": "0.8", "GTSEG_DATASET__SPLIT__VALIDATION": "0.1"}
     assert read(folder, environ=environ).dataset.split.train == 0.8
 
 
-def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
+def test_other_gtseg_variables_are_ignored(folder: Path) -> None:
     read(folder, environ={"GTSEG_LOCAL_DATA": "/x", "GTSEG": "1", "PATH": "/bin"})
 
 
@@ -126,14 +126,12 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ('folder = "x"\n', "folder"),
     ],
 )
-def test_a_wrong_setting_is_one_error_that_names_key_value_and_what_is_allowed(
-    folder: Path, text: str, words: str
-) -> None:
+def test_an_invalid_setting_is_one_error_with_key_value_and_allowed_values(folder: Path, text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         read(folder, text)
 
 
-def test_every_wrong_key_is_told_at_once_each_with_its_source(folder: Path) -> None:
+def test_all_invalid_keys_are_reported_at_once_with_their_sources(folder: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         read(
             folder,
@@ -154,17 +152,17 @@ def test_a_missing_file_names_gtseg_init(folder: Path) -> None:
         load(folder / "gtseg.toml", environ={})
 
 
-def test_broken_toml_says_where(folder: Path) -> None:
+def test_invalid_toml_is_reported_with_its_position(folder: Path) -> None:
     with pytest.raises(SettingsError, match="line 3"):
         read(folder, "[dataset\n")
 
 
-def test_the_file_can_be_named_by_the_environment(folder: Path) -> None:
+def test_the_environment_can_name_the_settings_file(folder: Path) -> None:
     (folder / "other.toml").write_text(MINIMAL)
     assert load(environ={"GTSEG_SETTINGS": str(folder / "other.toml")}).project.name == "cats"
 
 
-def test_the_shipped_example_is_valid_as_it_is_and_with_every_comment_taken_away(folder: Path) -> None:
+def test_the_shipped_example_is_valid_with_and_without_its_settings_commented_out(folder: Path) -> None:
     from gtseg.settings.templates import read_template
 
     text = read_template("gtseg.toml")

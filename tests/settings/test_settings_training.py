@@ -49,7 +49,7 @@ def read(tmp_path: Path) -> Any:
     return read
 
 
-def test_every_documented_hyperparameter_is_a_setting_and_none_is_sent_unset() -> None:
+def test_every_documented_hyperparameter_is_a_setting_and_unset_ones_are_not_sent() -> None:
     assert set(Hyperparameters.model_fields) - {"num_classes", "num_training_samples"} == TABLE
     assert hyperparameter_strings(Hyperparameters().model_dump()) == {}
 
@@ -80,7 +80,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "words"), WRONG)
-def test_a_wrong_hyperparameter_is_refused_by_name(read: Any, line: str, words: str) -> None:
+def test_an_invalid_hyperparameter_is_refused_by_name(read: Any, line: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         read(f"[train.hyperparameters]\n{line}")
 
@@ -98,12 +98,12 @@ def test_typed_values_become_the_strings_of_the_api(read: Any) -> None:
     }
 
 
-def test_the_environment_sets_them_too(read: Any) -> None:
+def test_the_environment_sets_hyperparameters(read: Any) -> None:
     settings = read("", GTSEG_TRAIN__HYPERPARAMETERS__EPOCHS="7", GTSEG_TRAIN__SPOT="true")
     assert (settings.train.hyperparameters.epochs, settings.train.keeps_checkpoints) == (7, True)
 
 
-def test_instance_types_are_gpu_machines_that_the_api_knows() -> None:
+def test_instance_types_are_gpu_instances_of_the_api() -> None:
     known = get_session().get_service_model("sagemaker").shape_for("TrainingInstanceType").enum
     assert set(INSTANCE_TYPES) <= set(known)
     assert {name.split(".")[1] for name in INSTANCE_TYPES} == {"g4dn", "g5", "p3", "p3dn", "p2"}
@@ -133,7 +133,7 @@ def test_impossible_combinations_are_refused(read: Any, body: str, words: str) -
         read(body)
 
 
-def test_named_ranges_are_searched_and_without_any_all_documented_ones(read: Any) -> None:
+def test_the_given_ranges_are_searched_by_default_all_documented_ones(read: Any) -> None:
     assert set(read("").tune.ranges) == {
         "learning_rate",
         "mini_batch_size",
@@ -144,7 +144,7 @@ def test_named_ranges_are_searched_and_without_any_all_documented_ones(read: Any
     assert read("[tune]\nmomentum = [0.9, 0.95]").tune.ranges == {"momentum": (0.9, 0.95)}
 
 
-def test_the_shipped_settings_show_every_key_of_these_tables_with_its_real_default(read: Any, tmp_path: Path) -> None:
+def test_the_shipped_settings_list_every_training_key_with_its_default(read: Any, tmp_path: Path) -> None:
     text = TEMPLATE.read_text()
     shown = text[text.index("[train]") :]
     for table in ("train", "tune", "deploy", "predict", "evaluate", "serve"):

@@ -11,18 +11,18 @@ from gtseg.settings.table import check_run_name, duration_text, parse_duration
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("45m", 2700), ("1h", 3600), ("10d", 864_000), ("1h 30m", 5400)]
 )
-def test_durations_read_as_people_write_them(text: str, seconds: int) -> None:
+def test_durations_are_parsed(text: str, seconds: int) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "1.5h", "h", "-1s", "1h?", 90, None])
-def test_a_duration_without_a_unit_or_sense_is_refused(text: object) -> None:
+def test_a_duration_without_a_unit_or_number_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
 
 
 @given(st.integers(1, 10**7))
-def test_a_written_duration_reads_back(seconds: int) -> None:
+def test_a_formatted_duration_is_parsed_to_the_same_value(seconds: int) -> None:
     assert parse_duration(duration_text(seconds)) == seconds
 
 

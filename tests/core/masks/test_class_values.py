@@ -13,7 +13,7 @@ from gtseg.errors import SettingsError
 ELEVEN = [f"c{n}" for n in range(11)]
 
 
-def test_value_i_is_the_ith_label_and_zero_the_background() -> None:
+def test_value_i_is_the_ith_label_and_zero_is_the_background() -> None:
     numbering = number_masks({0, 1, 2, 255}, ["cat", "dog"])
     assert numbering.names == ("BACKGROUND", "cat", "dog")
     assert numbering.codes == {0: 0, 1: 1, 2: 2, 255: 255}
@@ -25,7 +25,7 @@ def test_without_labels_classes_are_numbered() -> None:
     assert number_masks({0}).names == ("BACKGROUND", "class-1")
 
 
-def test_zero_and_255_alone_are_the_background_and_one_class_and_that_is_said() -> None:
+def test_values_zero_and_255_are_background_and_one_class_with_a_message() -> None:
     numbering = number_masks({0, 255}, ["leaf"])
     assert (numbering.names, numbering.codes) == (("BACKGROUND", "leaf"), {0: 0, 255: 1})
     assert "--void 255" in numbering.notes[0]
@@ -34,7 +34,7 @@ def test_zero_and_255_alone_are_the_background_and_one_class_and_that_is_said() 
         number_masks({0, 255}, ["leaf", "stem"])
 
 
-def test_masks_of_background_alone_are_data() -> None:
+def test_masks_with_background_only_are_accepted() -> None:
     assert number_masks({0}, ["cat", "dog"]).codes == {0: 0}
     assert number_masks({0, 255}, ["cat"], void=255).codes == {0: 0, 255: 255}
 
@@ -49,13 +49,13 @@ def test_masks_of_background_alone_are_data() -> None:
         ({0, 1, 2}, ["cat"], ["must name all 2", "--label-values V1"]),
     ],
 )
-def test_a_set_that_does_not_fit_is_refused_with_each_reading_and_its_flag(found, labels, flags) -> None:
+def test_values_that_do_not_fit_are_refused_with_each_reading_and_its_option(found, labels, flags) -> None:
     with pytest.raises(SettingsError) as refused:
         number_masks(set(found), labels)
     assert all(flag in str(refused.value) for flag in flags)
 
 
-def test_each_reading_s_flag_chooses_it() -> None:
+def test_the_option_of_each_reading_selects_it() -> None:
     found = set(range(11))
     assert number_masks(found, ELEVEN, values=parse_values("0-10")).codes == {v: v + 1 for v in found}
     assert number_masks(found, ELEVEN, values=parse_values("1-11")).codes == {v: v for v in found}
@@ -64,7 +64,7 @@ def test_each_reading_s_flag_chooses_it() -> None:
         number_masks({0, 1, 3}, ["cat", "dog"], values=(1, 2))
 
 
-def test_labels_that_bring_their_background_need_no_flag() -> None:
+def test_labels_that_include_the_background_need_no_option() -> None:
     assert number_masks({0, 1}, ["background", "leaf"]).names == ("BACKGROUND", "leaf")
 
 

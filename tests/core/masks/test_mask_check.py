@@ -63,7 +63,7 @@ def refusal(body: bytes, colors: ColorMap = PETS, size: tuple[int, int] = (3, 2)
 
 @given(masks)
 @settings(max_examples=60, deadline=None)
-def test_what_ground_truth_writes_stays_as_it_is(indices: np.ndarray) -> None:
+def test_masks_of_ground_truth_are_unchanged(indices: np.ndarray) -> None:
     checked = check_mask(paletted(indices, list(CLASSES.colors)), PETS, CLASSES, size=size_of(indices))
     assert checked.annotation is None
     assert not checked.repaired
@@ -74,7 +74,7 @@ def test_what_ground_truth_writes_stays_as_it_is(indices: np.ndarray) -> None:
 
 @given(masks, st.sampled_from(["RGB", "RGBA"]))
 @settings(max_examples=60, deadline=None)
-def test_a_painted_mask_becomes_the_same_indices(indices: np.ndarray, mode: str) -> None:
+def test_an_rgb_mask_becomes_the_same_indices(indices: np.ndarray, mode: str) -> None:
     checked = check_mask(painted(indices, mode), PETS, CLASSES, size=size_of(indices))
     assert checked.annotation is not None
     assert (decode(checked.annotation) == indices).all()
@@ -83,7 +83,7 @@ def test_a_painted_mask_becomes_the_same_indices(indices: np.ndarray, mode: str)
 
 @given(masks, st.permutations(range(3)))
 @settings(max_examples=60, deadline=None)
-def test_right_colours_repair_wrong_indices(indices: np.ndarray, order: list[int]) -> None:
+def test_right_colors_repair_wrong_indices(indices: np.ndarray, order: list[int]) -> None:
     """The fault of June to September 2020: colours right, indices in another order."""
     wrong = np.array(order, dtype=np.uint8)[indices]
     palette = [0] * 3
@@ -97,7 +97,7 @@ def test_right_colours_repair_wrong_indices(indices: np.ndarray, order: list[int
 
 @given(masks, st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_filtered_and_packed_palettes_read_the_same(indices: np.ndarray, optimize: bool) -> None:
+def test_filtered_and_packed_palette_masks_decode_to_the_same_indices(indices: np.ndarray, optimize: bool) -> None:
     packed = save(Image.open(io.BytesIO(paletted(indices, list(CLASSES.colors)))), bits=4, optimize=optimize)
     checked = check_mask(packed, PETS, CLASSES, size=size_of(indices))
     assert checked.annotation is None or (decode(checked.annotation) == indices).all()
@@ -120,27 +120,27 @@ def test_labels_in_another_order_are_merged_by_name() -> None:
     ]
 
 
-def test_a_map_without_colours_is_read_by_index() -> None:
+def test_a_color_map_without_colors_is_read_by_index() -> None:
     grey = check_mask(save(Image.fromarray(SMALL)), PLAIN, CLASSES, size=(3, 2))
     palette = check_mask(paletted(SMALL, [0, 1, 2]), PLAIN, CLASSES, size=(3, 2))
     assert grey.annotation is palette.annotation is None
     assert grey.pixels == palette.pixels == ((0, 2), (1, 1), (2, 3))
 
 
-def test_sixteen_bit_indices_become_eight_bit() -> None:
+def test_16_bit_indices_become_8_bit() -> None:
     checked = check_mask(save(Image.fromarray(SMALL.astype(np.uint16))), PLAIN, CLASSES, size=(3, 2))
     assert checked.annotation is not None
     assert decode(checked.annotation).tolist() == SMALL.tolist()
     assert "holds the value 700" in refusal(save(Image.fromarray(SMALL.astype(np.uint16) * 350)), PLAIN)
 
 
-def test_an_index_of_no_label_is_refused() -> None:
+def test_an_index_without_a_label_is_refused() -> None:
     assert "3 of its 6 pixels have an index without a label: 9 (3 pixels)" in refusal(
         save(Image.fromarray(np.where(SMALL == 2, 9, SMALL).astype(np.uint8))), PLAIN
     )
 
 
-def test_one_foreign_pixel_is_refused_and_named() -> None:
+def test_one_pixel_of_an_unknown_color_is_refused_and_named() -> None:
     text = refusal(
         paletted(np.where(SMALL == 1, 7, SMALL).astype(np.uint8), [WHITE, GREEN, BLUE, 0, 0, 0, 0, 0x123456])
     )
@@ -150,13 +150,13 @@ def test_one_foreign_pixel_is_refused_and_named() -> None:
 
 @given(st.integers(0, 0xFFFFFF).filter(lambda c: c not in CLASSES.colors), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_any_unknown_colour_is_refused_in_paint_too(color: int, opaque: bool) -> None:
+def test_any_unknown_color_of_an_rgb_mask_is_refused(color: int, opaque: bool) -> None:
     pixels = np.array(Image.open(io.BytesIO(painted(SMALL, "RGBA" if opaque else "RGB"))))
     pixels[0, 0, :3] = (color >> 16, color >> 8 & 255, color & 255)
     assert f"#{color:06x}" in refusal(save(Image.fromarray(pixels)))
 
 
-def test_smoothed_edges_are_told_from_foreign_colours() -> None:
+def test_antialiased_edges_are_distinguished_from_unknown_colors() -> None:
     smooth = Image.open(io.BytesIO(painted(np.kron(SMALL, np.ones((8, 8), dtype=np.uint8))))).resize(
         (9, 6), Image.Resampling.BILINEAR
     )
@@ -166,14 +166,14 @@ def test_smoothed_edges_are_told_from_foreign_colours() -> None:
     assert "anti-aliased" in refusal(save(Image.fromarray(soft)))
 
 
-def test_pixels_that_nobody_painted_may_be_transparent() -> None:
+def test_unlabeled_pixels_may_be_transparent() -> None:
     pixels = np.array(Image.open(io.BytesIO(painted(SMALL, "RGBA"))))
     pixels[SMALL == 0] = 0
     checked = check_mask(save(Image.fromarray(pixels)), PETS, CLASSES, size=(3, 2))
     assert checked.pixels == ((0, 2), (1, 1), (2, 3))
 
 
-def test_a_class_as_white_as_the_background_is_told_by_its_index_or_refused() -> None:
+def test_a_class_with_the_backgrounds_color_is_read_by_index_or_refused() -> None:
     white = ColorMap((MapEntry(0, "BACKGROUND", WHITE), MapEntry(1, "snow", WHITE), MapEntry(2, "dog", BLUE)))
     classes = merge_classes([white])
     checked = check_mask(paletted(SMALL, [WHITE, WHITE, BLUE]), white, classes, size=(3, 2))
@@ -182,7 +182,7 @@ def test_a_class_as_white_as_the_background_is_told_by_its_index_or_refused() ->
     assert "are ambiguous" in refusal(save(Image.fromarray(flat)), white)
 
 
-def test_the_lookalike_is_refused_and_the_message_says_why() -> None:
+def test_a_mask_with_similar_colors_is_refused_with_the_reason() -> None:
     folder = DATA / "lookalike-cookie"
     lines = read_manifest([(folder / "template.first4.manifest").read_bytes()], "anomaly-mask-ref")
     for number, line in zip((1, 2), lines, strict=False):
@@ -194,7 +194,7 @@ def test_the_lookalike_is_refused_and_the_message_says_why() -> None:
         assert "anti-aliased" in text
 
 
-def test_the_real_mask_is_right_as_it_is() -> None:
+def test_the_mask_of_a_real_job_is_unchanged() -> None:
     folder = DATA / "pcb-3-classes"
     (line,) = read_manifest([(folder / "output.manifest").read_bytes()], "S10-label3-ref")
     assert isinstance(line, Labeled)
@@ -207,21 +207,21 @@ def test_the_real_mask_is_right_as_it_is() -> None:
 
 @given(st.integers(0, 400))
 @settings(max_examples=60, deadline=None)
-def test_a_mask_cut_off_anywhere_is_refused(at: int) -> None:
+def test_a_mask_truncated_anywhere_is_refused(at: int) -> None:
     body = paletted(SMALL, list(CLASSES.colors))
     assert refusal(body[: at % len(body)])
 
 
 @given(st.integers(33, 10_000), st.integers(1, 255))
 @settings(max_examples=100, deadline=None)
-def test_a_flipped_byte_is_noticed(at: int, flip: int) -> None:
+def test_a_changed_byte_is_detected(at: int, flip: int) -> None:
     body = bytearray(paletted(SMALL, list(CLASSES.colors)))
     at = 33 + at % (len(body) - 33)
     body[at] ^= flip
     assert refusal(bytes(body))
 
 
-def test_another_size_is_refused_before_anything_is_decoded() -> None:
+def test_a_mask_of_another_size_is_refused_before_decoding() -> None:
     assert "is 3x2 pixels, its image 2x3 (the image rotated by its EXIF" in refusal(
         paletted(SMALL, [WHITE, GREEN, BLUE]), size=(2, 3)
     )
@@ -242,21 +242,21 @@ def test_data_beyond_the_size_of_the_header_is_never_inflated() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-def test_a_grey_mask_under_a_map_of_colours_is_refused_with_the_way_out() -> None:
+def test_a_grayscale_mask_with_a_map_of_colors_is_refused_with_a_remedy() -> None:
     assert "remove hex-color from the map" in refusal(save(Image.fromarray(SMALL)))
 
 
-def test_colours_under_a_map_without_them_are_refused() -> None:
+def test_a_color_mask_with_a_map_without_colors_is_refused() -> None:
     assert "has no hex-color" in refusal(painted(SMALL), PLAIN)
 
 
-def test_a_jpeg_is_no_mask() -> None:
+def test_a_jpeg_is_refused_as_a_mask() -> None:
     target = io.BytesIO()
     Image.new("RGB", (3, 2)).save(target, "JPEG")
     assert "not a PNG file" in refusal(target.getvalue())
 
 
-def test_an_interlaced_mask_is_read() -> None:
+def test_an_interlaced_mask_is_decoded() -> None:
     """Adam7 of a 1x1 image is its one pixel: what matters is that Pillow decodes it."""
     header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 1)
     parts = [(b"IHDR", header), (b"PLTE", CLASSES.palette), (b"IDAT", zlib.compress(b"\0\2")), (b"IEND", b"")]

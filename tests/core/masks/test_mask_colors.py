@@ -10,7 +10,7 @@ from gtseg.core.masks import BACKGROUND, alike_classes, merge_classes, parse_col
 from gtseg.errors import MaskError
 
 
-def test_entries_come_in_index_order_whatever_the_file_says() -> None:
+def test_entries_are_sorted_by_index() -> None:
     parsed = parse_color_map({"10": ("j", "#00000a"), "2": ("b", "#000002"), "0": (BACKGROUND, "#FFFFFF")})
     assert [(e.index, e.name, e.color) for e in parsed.entries] == [
         (0, BACKGROUND, 0xFFFFFF),
@@ -32,24 +32,24 @@ def test_entries_come_in_index_order_whatever_the_file_says() -> None:
         ({"1": ("a", "#000000"), "2": ("b", None)}, "some have none: b"),
     ],
 )
-def test_a_map_that_means_nothing_is_refused(entries: dict[str, tuple[str, str | None]], why: str) -> None:
+def test_an_invalid_color_map_is_refused(entries: dict[str, tuple[str, str | None]], why: str) -> None:
     with pytest.raises(MaskError, match=why):
         parse_color_map(entries)
 
 
-def test_two_label_orders_make_one_table() -> None:
+def test_maps_with_different_label_orders_merge_into_one_table() -> None:
     one = parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("dog", "#1f77b4")})
     two = parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cow", "#2ca02c"), "2": ("cat", "#1f77b4")})
     assert merge_classes([one, two]).names == (BACKGROUND, "cat", "dog", "cow")
 
 
-def test_background_is_0_even_where_a_map_has_it_elsewhere_or_not_at_all() -> None:
+def test_background_is_index_0_also_if_a_map_has_it_elsewhere_or_lacks_it() -> None:
     late = parse_color_map({"1": ("cat", "#2ca02c"), "5": (BACKGROUND, "#000000")})
     assert merge_classes([late]).names[0] == BACKGROUND
     assert merge_classes([parse_color_map({"0": ("cracked", "#23A436")})]).names == (BACKGROUND, "cracked")
 
 
-def test_the_background_s_usual_names_are_index_0_and_no_class() -> None:
+def test_usual_names_of_the_background_are_index_0_and_not_a_class() -> None:
     maps = [
         parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("background", "#000000")}),
         parse_color_map({"0": ("_background_", None), "1": ("cat", None)}),
@@ -60,7 +60,7 @@ def test_the_background_s_usual_names_are_index_0_and_no_class() -> None:
     assert all(colors.has_background for colors in maps)
 
 
-def test_names_that_differ_only_in_spelling_are_found_and_merged_or_kept() -> None:
+def test_names_that_differ_in_spelling_are_found_and_merged_or_kept() -> None:
     one = parse_color_map({"0": (BACKGROUND, None), "1": ("Traffic Light", None), "2": ("VOID", None)})
     other = parse_color_map({"0": ("Background", None), "1": ("trafficlight", None), "2": ("void", None)})
     assert alike_classes([one, other], void=["void"]) == [("Traffic Light", "trafficlight")]
@@ -72,17 +72,17 @@ def test_names_that_differ_only_in_spelling_are_found_and_merged_or_kept() -> No
     assert merged.index("VOID") == 255
 
 
-def test_classes_without_colours_get_different_ones() -> None:
+def test_classes_without_colors_get_distinct_colors() -> None:
     classes = merge_classes([parse_color_map({str(i): (f"c{i}", None) for i in range(1, 20)})])
     assert len(set(classes.colors)) == 20
 
 
-def test_more_classes_than_the_algorithm_takes_are_refused() -> None:
+def test_more_classes_than_the_algorithm_supports_are_refused() -> None:
     with pytest.raises(MaskError, match="255 classes"):
         merge_classes([parse_color_map({str(i): (f"c{i}", None) for i in range(1, 255)})])
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), min_size=1))
-def test_every_name_is_in_the_table_once(names: list[list[str]]) -> None:
+def test_the_table_has_every_name_once(names: list[list[str]]) -> None:
     maps = [parse_color_map({str(i): (n, None) for i, n in enumerate(group)}) for group in names]
     assert sorted(merge_classes(maps).names[1:]) == sorted({name for group in names for name in group})

@@ -8,7 +8,7 @@ from gtseg.core.masks import Classes, draw_overlay
 CLASSES = Classes(("BACKGROUND", "cat"), (0xFFFFFF, 0x2CA02C))
 
 
-def test_background_keeps_the_photograph_and_a_class_is_tinted() -> None:
+def test_an_overlay_keeps_the_background_and_tints_classes() -> None:
     indices = np.zeros((6, 8), dtype=np.uint8)
     indices[:, 4:] = 1
     drawn = np.array(draw_overlay(Image.new("RGB", (8, 6), "black"), indices, CLASSES))
@@ -22,6 +22,6 @@ def test_a_mask_of_another_size_is_scaled_without_new_classes() -> None:
     assert colors == {(0, 0, 0), (0x2C, 0xA0, 0x2C)}
 
 
-def test_classes_beyond_the_table_are_left_alone() -> None:
+def test_an_overlay_ignores_classes_beyond_the_table() -> None:
     drawn = draw_overlay(Image.new("RGB", (2, 1)), np.array([[0, 255]], dtype=np.uint8), CLASSES)
     assert np.array(drawn).sum() == 0

@@ -31,7 +31,7 @@ def noise(mode: str, size: tuple[int, int], seed: int, values: int) -> Image.Ima
     seed=st.integers(0, 99),
     values=st.sampled_from([2, 256]),
 )
-def test_an_image_stored_anew_has_the_same_pixels(mode: str, size: tuple[int, int], seed: int, values: int) -> None:
+def test_a_recompressed_png_has_the_same_pixels(mode: str, size: tuple[int, int], seed: int, values: int) -> None:
     image = noise(mode, size, seed, values)
     stored = read_png(save(image)).stored()
     if stored is None:
@@ -41,7 +41,7 @@ def test_an_image_stored_anew_has_the_same_pixels(mode: str, size: tuple[int, in
     assert read_png(stored).data  # its checksums hold
 
 
-def test_other_kinds_are_left_to_the_decoder() -> None:
+def test_other_png_types_are_left_to_the_decoder() -> None:
     image = noise("RGB", (9, 9), 0, 256)
     assert read_png(save(image.convert("P"))).stored() is None
     assert read_png(save(image.convert("L"))).stored() is None

@@ -6,7 +6,7 @@ from gtseg.core.masks.names import fold, group_alike, is_background
 
 
 @pytest.mark.parametrize("name", ["BACKGROUND", "Background", "_background_", "__background__", " back ground ", "bg"])
-def test_the_background_is_known_under_its_usual_names(name: str) -> None:
+def test_usual_names_of_the_background_are_recognized(name: str) -> None:
     assert is_background(name)
 
 
@@ -15,7 +15,7 @@ def test_other_names_are_classes(name: str) -> None:
     assert not is_background(name)
 
 
-def test_names_that_differ_only_in_case_spaces_or_unicode_form_are_alike() -> None:
+def test_names_that_differ_in_case_spaces_or_unicode_form_are_similar() -> None:
     names = [
         "Cat",
         "dog",

@@ -22,7 +22,7 @@ def mask(palette: bytes = CLASSES.palette) -> bytes:
     return encode_palette_png(MASK, 2, 2, palette=palette)
 
 
-def test_a_palette_with_each_color_at_its_index_is_trusted_as_the_full_check_would_decide() -> None:
+def test_a_palette_with_each_color_at_its_index_is_accepted_as_by_the_full_check() -> None:
     head = mask()[:PALETTE_BYTES]
     assert trust_palette(head, SAME, CLASSES, size=(2, 2))
     assert check_mask(mask(), SAME, CLASSES, size=(2, 2)).annotation is None
@@ -65,5 +65,5 @@ def grey() -> bytes:
         "no PNG",
     ],
 )
-def test_everything_else_is_left_to_the_full_check(body: bytes, colors: ColorMap, size: tuple[int, int]) -> None:
+def test_every_other_palette_is_left_to_the_full_check(body: bytes, colors: ColorMap, size: tuple[int, int]) -> None:
     assert not trust_palette(body, colors, CLASSES, size=size)

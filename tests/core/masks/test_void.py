@@ -11,13 +11,13 @@ MAP = parse_color_map({"0": ("BACKGROUND", "#ffffff"), "1": ("house", "#2ca02c")
 TABLE = merge_classes([MAP], void=("void",))
 
 
-def test_a_void_class_gets_no_index_of_its_own() -> None:
+def test_a_void_class_has_no_class_index() -> None:
     assert TABLE.names == ("BACKGROUND", "house")
     assert (TABLE.index("house"), TABLE.index("Void")) == (1, 255)
     assert (TABLE.name(1), TABLE.name(255)) == ("house", "void")
 
 
-def test_its_pixels_become_255_and_are_counted_apart() -> None:
+def test_void_pixels_become_255_and_are_counted_separately() -> None:
     pixels = np.array([[0, 1, 2, 2]], np.uint8)
     palette = bytes.fromhex("ffffff2ca02c000000").ljust(768, b"\xff")
     checked = check_mask(encode_palette_png(pixels, 4, 1, palette=palette), MAP, TABLE, size=(4, 1))
@@ -26,6 +26,6 @@ def test_its_pixels_become_255_and_are_counted_apart() -> None:
     assert dict(checked.pixels) == {0: 1, 1: 1, 255: 2}
 
 
-def test_without_asking_void_is_a_class_like_any_other() -> None:
+def test_a_class_named_void_is_a_class_by_default() -> None:
     assert merge_classes([MAP]).names == ("BACKGROUND", "house", "Void")
     assert Classes(("BACKGROUND", "void"), (0xFFFFFF, 0)).index("void") == 1
