@@ -46,7 +46,7 @@ def written(desk: Desk) -> list[bytes]:
     return [body for body in desk.read(".png") if Image.open(io.BytesIO(body)).mode == "P"]
 
 
-def test_a_color_that_the_owner_chooses_is_seen_from_the_next_image_on_and_is_in_no_file(
+def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_file(
     shared_aws: Any, open_page: Any
 ) -> None:
     image = encode(draw_photo(), "PNG")
@@ -92,7 +92,7 @@ def test_a_color_that_the_owner_chooses_is_seen_from_the_next_image_on_and_is_in
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colors_come_from_the_jobs_tags_are_chosen_and_reset(shared_aws: Any, open_page: Any, scheme: str) -> None:
+def test_colors_are_read_from_the_jobs_tags_chosen_and_reset(shared_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"tagged-{scheme}"
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
     arn = desk.describe()["LabelingJobArn"]
@@ -122,14 +122,14 @@ def test_colors_come_from_the_jobs_tags_are_chosen_and_reset(shared_aws: Any, op
         owner.screenshot(path=f"{folder}/owner-{scheme}.png")
 
 
-def test_what_is_no_choice_is_refused(shared_aws: Any) -> None:
+def test_an_invalid_choice_of_colors_is_refused(shared_aws: Any) -> None:
     make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="refused", workers=())
     for body in ({}, {"colors": {"cow": "#000000"}}, {"colors": {"cat": "black"}}):
         with pytest.raises(urllib.error.HTTPError, match="400"):
             ask(shared_aws, "POST", "/_portal/api/owner/jobs/refused/colors", body)
 
 
-def test_each_of_255_labels_has_a_color_of_its_own_whatever_is_chosen(shared_aws: Any, open_page: Any) -> None:
+def test_255_labels_have_distinct_colors_with_any_choice(shared_aws: Any, open_page: Any) -> None:
     page = open_page()
     page.goto(f"{shared_aws.url}/_portal/signin")
     shown = page.evaluate(

@@ -34,7 +34,7 @@ def open_task(aws: Any, open_page: Any, job: str, **settings: Any) -> Any:
     return page
 
 
-def test_no_key_is_given_twice_and_each_of_255_labels_has_one(shared_aws: Any, open_page: Any) -> None:
+def test_keys_are_unique_and_each_of_255_labels_has_one(shared_aws: Any, open_page: Any) -> None:
     page = open_page()
     page.goto(f"{shared_aws.url}/_portal/signin")
     found = page.evaluate(LOOK_UP)  # the tables refuse a key that is given twice
@@ -45,7 +45,7 @@ def test_no_key_is_given_twice_and_each_of_255_labels_has_one(shared_aws: Any, o
     assert {"brush", "commit", "submit", "sheet"} <= set(found["ids"][0])
 
 
-def test_a_hint_names_the_key_that_does_it_now(shared_aws: Any, open_page: Any) -> None:
+def test_a_hint_names_the_current_key(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "hints")
     hand, hint = Hand(page, 320, 240), page.locator(".hint")
     page.keyboard.press("p")
@@ -63,7 +63,7 @@ def test_a_hint_names_the_key_that_does_it_now(shared_aws: Any, open_page: Any) 
     expect(page.get_by_role("button", name="cat").locator(".share")).not_to_have_text("0%")
 
 
-def test_the_sheet_and_the_buttons_say_the_same_key(shared_aws: Any, open_page: Any) -> None:
+def test_the_key_sheet_and_the_buttons_show_the_same_keys(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "sheet")
     titles = page.locator(".tool:visible").evaluate_all("(tools) => tools.map((tool) => tool.title)")
     page.keyboard.press("?")
@@ -81,7 +81,7 @@ def test_the_sheet_and_the_buttons_say_the_same_key(shared_aws: Any, open_page: 
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_focused_button_keeps_its_enter(shared_aws: Any, open_page: Any) -> None:
+def test_enter_presses_the_focused_button(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "focused")
     page.keyboard.press("p")
     Hand(page, 320, 240).click(20.25, 20.25)
@@ -90,7 +90,7 @@ def test_a_focused_button_keeps_its_enter(shared_aws: Any, open_page: Any) -> No
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-def test_what_is_open_is_ended_by_buttons_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
+def test_an_open_shape_can_be_ended_by_buttons_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "offers", has_touch=True, viewport={"width": 390, "height": 844})
     hand, hint = Hand(page, 320, 240), page.locator(".hint")
     page.get_by_role("button", name="Polygon").tap()

@@ -34,7 +34,7 @@ def restart_later(aws: Any, sql: str = "") -> None:
     aws.start(port=aws.port)
 
 
-def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_drawn(local_aws: Any, open_page: Any) -> None:
+def test_a_killed_server_loses_nothing_drawn(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="killed")
     page = open_page(expect_errors=True)
     enter(page, desk.links["Ada"])
@@ -56,9 +56,7 @@ def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_drawn(local_aws
     assert len(desk.answers()) == 1
 
 
-def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_the_image_comes_again(
-    local_aws: Any, open_page: Any
-) -> None:
+def test_an_expired_lease_is_reported_at_submit_and_its_drawing_restored_later(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late")
     page = open_page(expect_errors=True)
     enter(page, desk.links["Ada"])
@@ -76,7 +74,7 @@ def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_th
     assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
 
 
-def test_what_somebody_else_labeled_meanwhile_is_not_labeled_twice(local_aws: Any, open_page: Any) -> None:
+def test_an_object_labeled_by_another_worker_meanwhile_is_not_labeled_twice(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob"))
     slow, quick = open_page(expect_errors=True), open_page(expect_errors=True)
     enter(slow, desk.links["Ada"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 from portal_person import Hand, begin, draw_photo, encode, enter, make_job
-from test_portal_hands import Fingers, take
+from test_portal_touch import Fingers, take
 from test_portal_whole_job import disc, leave_empty_handed, submit
 
 ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.asked.size"
@@ -72,7 +72,7 @@ def right_click(page: Any, hand: Hand, x: float, y: float) -> None:
     page.mouse.click(*hand.at(x, y), button="right")
 
 
-def test_one_click_is_an_outline_and_the_next_objects_start_accepts_it(work: Any) -> None:
+def test_one_click_gives_an_outline_and_starting_the_next_object_accepts_it(work: Any) -> None:
     page, hand = work
     hand.click(160, 120)
     first = drawn(page)
@@ -84,7 +84,7 @@ def test_one_click_is_an_outline_and_the_next_objects_start_accepts_it(work: Any
     assert np.array_equal(drawn(page), first)
 
 
-def test_clicks_that_add_and_remove_are_dots_and_each_is_undone_alone(work: Any) -> None:
+def test_corrective_clicks_are_shown_as_dots_and_undone_one_by_one(work: Any) -> None:
     page, hand = work
     hand.drag((98, 58), (223, 183))
     states = [drawn(page)]
@@ -108,7 +108,7 @@ def test_clicks_that_add_and_remove_are_dots_and_each_is_undone_alone(work: Any)
     assert not drawn(page).any()
 
 
-def test_a_dot_is_dragged_and_a_click_on_it_deletes_it(work: Any) -> None:
+def test_a_dot_can_be_dragged_and_deleted_by_a_click(work: Any) -> None:
     page, hand = work
     hand.drag((98, 58), (223, 183))
     whole = drawn(page)
@@ -127,7 +127,7 @@ def test_a_dot_is_dragged_and_a_click_on_it_deletes_it(work: Any) -> None:
     assert np.array_equal(drawn(page), whole)
 
 
-def test_clicks_are_taken_while_an_outline_is_on_its_way_and_a_lost_answer_takes_back_one_click(
+def test_clicks_are_accepted_during_a_request_and_a_failed_request_undoes_one_click(
     work: Any,
 ) -> None:
     page, hand = work
@@ -142,7 +142,7 @@ def test_clicks_are_taken_while_an_outline_is_on_its_way_and_a_lost_answer_takes
     assert np.array_equal(drawn(page), before)
 
 
-def test_an_outline_that_is_submitted_before_its_answer_is_in_the_mask(shared_aws: Any, open_page: Any) -> None:
+def test_submitting_waits_for_a_requested_outline(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="at-once")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -151,7 +151,7 @@ def test_an_outline_that_is_submitted_before_its_answer_is_in_the_mask(shared_aw
     assert iou(finish(desk, page), true_disc()) > 0.8
 
 
-def test_fingers_choose_add_and_remove_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
+def test_add_and_remove_can_be_chosen_by_touch_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="finger-outlines")
     page = open_page(viewport={"width": 1024, "height": 768}, has_touch=True)
     enter(page, desk.links["Ada"])
@@ -170,7 +170,7 @@ def test_fingers_choose_add_and_remove_beside_the_hint(shared_aws: Any, open_pag
     assert np.array_equal(drawn(page), whole)
 
 
-def test_a_polygon_takes_away_and_its_corners_move_after_it_is_closed(work: Any) -> None:
+def test_a_polygon_can_subtract_and_its_corners_can_be_moved_after_closing(work: Any) -> None:
     page, hand = work
     page.keyboard.press("p")
     for corner in ((40.25, 40.25), (120.25, 40.25), (120.25, 100.25), (40.25, 100.25)):
@@ -193,7 +193,7 @@ def test_a_polygon_takes_away_and_its_corners_move_after_it_is_closed(work: Any)
     assert np.array_equal(drawn(page), expected)
 
 
-def test_scissors_follow_an_edge_between_the_places_that_are_clicked(work: Any) -> None:
+def test_scissors_follow_an_edge_between_the_clicked_points(work: Any) -> None:
     page, hand = work
     page.keyboard.press("Shift+P")
     for place in ((160.5, 60.5), (220.5, 120.5), (160.5, 180.5), (100.5, 120.5)):
@@ -209,7 +209,7 @@ def test_scissors_follow_an_edge_between_the_places_that_are_clicked(work: Any) 
     assert iou(drawn(page), true_disc()) > 0.95  # four straight lines: 0.64
 
 
-def test_shift_and_a_click_draw_a_straight_line_from_the_last_stroke(work: Any) -> None:
+def test_a_shift_click_draws_a_straight_line_from_the_last_stroke(work: Any) -> None:
     page, hand = work
     page.keyboard.press("b")
     hand.drag((40.3, 40.4), (40.3, 40.4))
@@ -225,7 +225,7 @@ def test_shift_and_a_click_draw_a_straight_line_from_the_last_stroke(work: Any) 
     assert (drawn(page) != expected).sum() < 30
 
 
-def test_a_region_grows_shrinks_loses_its_holes_and_specks_and_never_takes_from_another_label(
+def test_a_region_can_grow_shrink_and_lose_holes_and_specks_without_changing_others(
     work: Any,
 ) -> None:
     page, hand = work

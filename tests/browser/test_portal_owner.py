@@ -26,7 +26,7 @@ def dab(page: Any, x: float = 60.3, y: float = 60.4) -> None:
     Hand(page, 320, 240).drag((x, y), (x, y))
 
 
-def test_a_person_is_added_on_the_page_and_paused_there(local_aws: Any, open_page: Any) -> None:
+def test_a_worker_can_be_added_and_paused_on_the_page(local_aws: Any, open_page: Any) -> None:
     make_job(local_aws, {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}, job="staff", workers=())
     owner, person = open_page(), open_page(expect_errors=True)
     own(owner, local_aws)
@@ -69,7 +69,7 @@ def test_nothing_can_be_pressed_before_the_pages_script_runs(shared_aws: Any, op
     expect(page.locator("body:has(#add):not([inert])")).to_be_attached()
 
 
-def test_a_name_that_is_taken_is_said_beside_the_field(local_aws: Any, open_page: Any) -> None:
+def test_a_duplicate_name_is_reported_beside_the_field(local_aws: Any, open_page: Any) -> None:
     make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="twice")
     owner = open_page(expect_errors=True)
     own(owner, local_aws)
@@ -79,7 +79,7 @@ def test_a_name_that_is_taken_is_said_beside_the_field(local_aws: Any, open_page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_answers_are_looked_at_closely_and_flicked_between(local_aws: Any, open_page: Any, scheme: str) -> None:
+def test_answers_can_be_zoomed_and_compared_with_keys(local_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"close-{scheme}"
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job, workers=("Ada", "Bob"), per_object=2)
     for name, x in (("Ada", 60.3), ("Bob", 64.3)):
@@ -106,9 +106,7 @@ def test_answers_are_looked_at_closely_and_flicked_between(local_aws: Any, open_
     expect(dialog.locator("img").nth(1)).to_be_hidden()
 
 
-def test_the_figures_of_each_person_come_as_a_table_for_a_spreadsheet(
-    local_aws: Any, open_page: Any, tmp_path: Path
-) -> None:
+def test_the_figures_of_each_worker_can_be_downloaded_as_csv(local_aws: Any, open_page: Any, tmp_path: Path) -> None:
     desk = make_job(
         local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="sheet", workers=("=Ada", "Bob"), per_object=2
     )
@@ -132,7 +130,7 @@ def test_the_figures_of_each_person_come_as_a_table_for_a_spreadsheet(
     assert [(row["answers"], row["iou"], row["declined"]) for row in rows] == [("1", "1.0", "0")] * 2
 
 
-def test_a_worker_sees_how_far_they_are_and_finds_back_to_what_they_hold(local_aws: Any, open_page: Any) -> None:
+def test_a_worker_sees_their_progress_and_returns_to_the_leased_task(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}, job="far")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -149,7 +147,7 @@ def test_a_worker_sees_how_far_they_are_and_finds_back_to_what_they_hold(local_a
     page.locator("[data-ready]").wait_for()
 
 
-def test_a_computer_whose_clock_is_wrong_by_hours_shows_the_right_time_left(local_aws: Any, open_page: Any) -> None:
+def test_the_time_left_is_correct_on_a_computer_with_a_wrong_clock(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="clock")
     page = open_page()
     page.clock.install(time="2031-01-01T12:00:00Z")

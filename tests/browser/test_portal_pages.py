@@ -25,7 +25,7 @@ def violations(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_accessibility_checker_finds_nothing_on_any_page(shared_aws: Any, open_page: Any, scheme: str) -> None:
+def test_an_accessibility_checker_finds_no_violation_on_any_page(shared_aws: Any, open_page: Any, scheme: str) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
     desk = make_job(shared_aws, images, job=f"axe-{scheme}")
     page = open_page(bypass_csp=True, color_scheme=scheme)
@@ -69,7 +69,7 @@ EVIL = """<script>window.pwned = 1</script><style>body { display: none }</style>
 </crowd-form>"""
 
 
-def test_nothing_of_a_template_runs_or_reaches_out(shared_aws: Any, open_page: Any) -> None:
+def test_a_templates_scripts_do_not_run_and_it_loads_nothing_external(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="evil", template=EVIL)
     page = open_page(expect_errors=True)
     asked: list[str] = []
@@ -94,7 +94,7 @@ def test_nothing_of_a_template_runs_or_reaches_out(shared_aws: Any, open_page: A
     assert "annotatedResult" in desk.answers()[0]["answerContent"]
 
 
-def test_a_template_that_cannot_be_shown_says_why(shared_aws: Any, open_page: Any) -> None:
+def test_the_error_of_a_template_that_cannot_be_shown_is_displayed(shared_aws: Any, open_page: Any) -> None:
     template = TEMPLATE.replace("crowd-semantic-segmentation", "crowd-bounding-box")
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="other", template=template)
     page = open_page()
@@ -103,7 +103,7 @@ def test_a_template_that_cannot_be_shown_says_why(shared_aws: Any, open_page: An
     expect(page.get_by_text("has no <crowd-semantic-segmentation>")).to_be_visible()
 
 
-def test_time_running_out_warns_first_and_the_drawing_is_there_again(shared_aws: Any, open_page: Any) -> None:
+def test_the_page_warns_before_the_time_limit_and_restores_the_drawing(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="time", time_limit=400)
     page = open_page()
     page.clock.install()
@@ -128,7 +128,7 @@ ADJUST = TEMPLATE.replace(
 ).replace('"#2ca02c"', "'#2ca02c'")
 
 
-def test_an_earlier_mask_is_loaded_and_what_is_changed_is_said(shared_aws: Any, open_page: Any) -> None:
+def test_an_earlier_mask_is_loaded_and_changes_to_it_are_reported(shared_aws: Any, open_page: Any) -> None:
     prior = np.zeros((240, 320), np.uint8)
     disc(prior, 100.3, 100.4, 30, value=1)
     disc(prior, 200.3, 100.4, 30, value=2)

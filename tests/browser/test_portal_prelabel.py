@@ -69,7 +69,7 @@ def deploy_model(folder: Path, aws: Any) -> str:
     return str(json.loads(project.gtseg("deploy", "--yes", "--json"))["name"])
 
 
-def test_a_model_s_masks_open_on_the_page_are_corrected_and_become_the_dataset(
+def test_predicted_masks_are_corrected_on_the_page_and_merged_into_the_dataset(
     tmp_path: Path, start_local_aws: Any, open_page: Any
 ) -> None:
     aws = start_local_aws(options={"train_seconds": 60})

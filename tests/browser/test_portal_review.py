@@ -28,7 +28,7 @@ def broken_pictures(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_verification_shows_mask_verdict_comment_and_whose_and_leads_to_adjust(
+def test_a_verification_shows_verdicts_comments_and_workers_and_suggests_adjust(
     shared_aws: Any, open_page: Any, scheme: str
 ) -> None:
     job = f"shown-{scheme}"
@@ -58,7 +58,7 @@ def test_a_verification_shows_mask_verdict_comment_and_whose_and_leads_to_adjust
     assert violations(owner) == []
 
 
-def test_one_key_per_verdict_goes_through_the_objects_and_what_is_bad_can_be_taken_to_adjust(
+def test_objects_are_reviewed_with_one_key_each_and_bad_ones_downloaded_for_adjust(
     shared_aws: Any, open_page: Any
 ) -> None:
     desk = make_job(shared_aws, PICTURES, job="reviewed", labels=("cat", "dog"))

@@ -50,7 +50,7 @@ def open_suggested(aws: Any, open_page: Any, name: str, *, excess: Any = False) 
     return desk, page
 
 
-def test_one_key_takes_an_object_and_the_rest_is_in_no_answer(shared_aws: Any, open_page: Any) -> None:
+def test_one_key_accepts_an_object_and_the_others_are_not_in_the_answer(shared_aws: Any, open_page: Any) -> None:
     desk, page = open_suggested(shared_aws, open_page, "taken")
     expect(page.locator(".suggested")).to_have_count(2)
     expect(page.locator(".message")).to_contain_text("A model suggests 2 objects")
@@ -64,7 +64,7 @@ def test_one_key_takes_an_object_and_the_rest_is_in_no_answer(shared_aws: Any, o
     assert answer["suggestedBy"] == "m/assist-1"
 
 
-def test_the_object_under_the_pointer_is_taken_undone_and_cleared(shared_aws: Any, open_page: Any) -> None:
+def test_the_object_under_the_pointer_can_be_accepted_undone_and_cleared(shared_aws: Any, open_page: Any) -> None:
     _, page = open_suggested(shared_aws, open_page, "undone")
     share = page.get_by_role("button", name="dog").locator(".share")
     page.mouse.move(*Hand(page, 320, 240).at(20, 20))
@@ -82,13 +82,13 @@ def test_the_object_under_the_pointer_is_taken_undone_and_cleared(shared_aws: An
     expect(page.locator(".suggested")).to_have_count(1)  # the other was taken before
 
 
-def test_an_untouched_suggestion_is_no_answer(shared_aws: Any, open_page: Any) -> None:
+def test_an_unaccepted_suggestion_is_not_in_the_answer(shared_aws: Any, open_page: Any) -> None:
     _, page = open_suggested(shared_aws, open_page, "untouched")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("dialog")).to_contain_text("Nothing is labeled")
 
 
-def test_one_key_takes_every_object_in_one_step(shared_aws: Any, open_page: Any) -> None:
+def test_one_key_accepts_all_objects_in_one_step(shared_aws: Any, open_page: Any) -> None:
     _, page = open_suggested(shared_aws, open_page, "all")
     shares = [page.get_by_role("button", name=name).locator(".share") for name in ("cat", "dog")]
     page.keyboard.press("Shift+Enter")
@@ -112,7 +112,7 @@ def test_one_key_takes_every_object_in_one_step(shared_aws: Any, open_page: Any)
     expect(page.locator(".suggested")).to_have_count(0)
 
 
-def test_a_right_click_clears_one_object_and_clicks_correct_one_that_was_taken(shared_aws: Any, open_page: Any) -> None:
+def test_a_right_click_clears_an_object_and_clicks_correct_an_accepted_one(shared_aws: Any, open_page: Any) -> None:
     """The suggested disc has a corner too much; a click on it starts from the suggested mask."""
     desk, page = open_suggested(shared_aws, open_page, "corrected", excess=CORNER)
     hand = Hand(page, 320, 240)

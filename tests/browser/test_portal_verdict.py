@@ -82,7 +82,7 @@ def colour_at(page: Any, x: float, y: float) -> tuple[int, ...]:
     return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB").getpixel((0, 0))  # type: ignore[no-any-return]
 
 
-def test_a_person_sees_image_and_mask_and_says_what_is_wrong(shared_aws: Any, open_page: Any) -> None:
+def test_a_verdict_page_shows_image_and_mask_and_submits_verdict_and_comment(shared_aws: Any, open_page: Any) -> None:
     desk = make_verification(shared_aws, "judging")
     page = open_page()
     open_verdict(page, desk.links["Judge"])
@@ -120,7 +120,7 @@ def test_a_person_sees_image_and_mask_and_says_what_is_wrong(shared_aws: Any, op
     assert line["judged-metadata"]["worker-feedback"] == [{"comment": "the ears"}]
 
 
-def test_a_mask_is_looked_at_closely_before_it_is_judged(shared_aws: Any, open_page: Any) -> None:
+def test_a_mask_can_be_zoomed_before_it_is_judged(shared_aws: Any, open_page: Any) -> None:
     desk = make_verification(shared_aws, "looking")
     page = open_page()
     open_verdict(page, desk.links["Judge"])
@@ -149,7 +149,7 @@ def test_a_mask_is_looked_at_closely_before_it_is_judged(shared_aws: Any, open_p
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_an_accessibility_checker_finds_nothing_on_the_verdicts_page(
+def test_an_accessibility_checker_finds_no_violation_on_the_verdict_page(
     shared_aws: Any, open_page: Any, scheme: str, width: int
 ) -> None:
     desk = make_verification(shared_aws, f"axe-verdict-{scheme}-{width}")

@@ -46,9 +46,7 @@ def leave_empty_handed(page: Any) -> None:
     expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible()
 
 
-def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_drawn(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_job_done_by_mouse_and_keyboard_writes_exactly_the_drawn_masks(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.jpg": encode(draw_photo(), quality=95)}, job="whole")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -108,7 +106,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
     assert value["labelMappings"]["sea turtle"] == {"color": "#ff7f0e"}
 
 
-def test_a_reload_in_the_middle_loses_nothing_and_undo_still_reaches_back(shared_aws: Any, open_page: Any) -> None:
+def test_a_reload_loses_nothing_and_keeps_the_undo_history(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reload")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -129,7 +127,7 @@ def test_a_reload_in_the_middle_loses_nothing_and_undo_still_reaches_back(shared
     assert np.array_equal(desk.masks()[0], expected)
 
 
-def test_a_network_cut_keeps_the_work_and_submits_when_it_is_back(shared_aws: Any, open_page: Any) -> None:
+def test_work_is_kept_during_a_network_failure_and_then_submitted(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="cut")
     page = open_page(expect_errors=True)
     enter(page, desk.links["Ada"])
@@ -148,7 +146,7 @@ def test_a_network_cut_keeps_the_work_and_submits_when_it_is_back(shared_aws: An
     assert np.array_equal(desk.masks()[0], expected)
 
 
-def test_two_workers_at_once_both_answer_and_never_the_same_object_twice(shared_aws: Any, open_page: Any) -> None:
+def test_two_concurrent_workers_never_answer_the_same_object_twice(shared_aws: Any, open_page: Any) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
     desk = make_job(shared_aws, images, job="two", workers=("Ada", "Bob"), per_object=2)
     pages = [open_page(), open_page()]
@@ -196,7 +194,7 @@ def test_an_exif_rotated_photograph_is_shown_upright_and_labeled_in_stored_pixel
     assert np.array_equal(desk.masks()[0], expected)
 
 
-def test_a_high_density_screen_gives_the_same_pixels(shared_aws: Any, open_page: Any) -> None:
+def test_a_high_density_screen_draws_the_same_pixels(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="dense")
     page = open_page(device_scale_factor=2.5, viewport={"width": 1111, "height": 777})
     enter(page, desk.links["Ada"])
@@ -231,7 +229,7 @@ def test_a_phone_labels_by_touch(shared_aws: Any, open_page: Any) -> None:
     assert len(xs) == 3600
 
 
-def test_the_keyboard_alone_is_enough(shared_aws: Any, open_page: Any) -> None:
+def test_a_task_can_be_done_by_keyboard_alone(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="keys")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -266,7 +264,7 @@ def decline(page: Any, reason: str) -> None:
     leave_empty_handed(page)
 
 
-def test_a_declined_image_goes_to_a_teammate_first_and_the_owner_reads_the_reasons(
+def test_a_declined_image_is_offered_to_a_teammate_and_the_owner_sees_the_reasons(
     local_aws: Any, open_page: Any
 ) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="decline", workers=("Ada", "Bob"))

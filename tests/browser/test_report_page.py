@@ -50,7 +50,7 @@ def draw_report() -> str:
 
 
 @pytest.mark.parametrize("width", [1200, 390])
-def test_the_tables_of_twelve_classes_are_whole_at_1200_pixels_and_scroll_inside_their_card_on_a_phone(
+def test_tables_of_twelve_classes_fit_at_1200_pixels_and_scroll_in_their_card_on_a_phone(
     open_page: Any, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 844})

@@ -71,7 +71,7 @@ def test_a_backup_of_the_first_versions_folder_is_restored_and_upgraded(tmp_path
         assert store.read().execute("SELECT count(*) FROM labeling_answers").fetchone()[0] == 1
 
 
-def test_a_backup_is_one_moment_while_people_write(local_aws: Any, tmp_path: Path) -> None:
+def test_a_backup_is_a_consistent_snapshot_while_the_server_writes(local_aws: Any, tmp_path: Path) -> None:
     s3 = local_aws.client("s3")
     s3.create_bucket(Bucket="busy")
     stop = threading.Event()
@@ -97,7 +97,7 @@ def test_a_backup_is_one_moment_while_people_write(local_aws: Any, tmp_path: Pat
     assert check_folder(tmp_path / "again").damaged == []
 
 
-def test_files_of_deleted_objects_stay_as_long_as_a_backup_reads(folder: Path) -> None:
+def test_files_of_deleted_objects_are_kept_during_a_backup(folder: Path) -> None:
     with opened(folder) as (_, objects):
         path = path_of(folder, "large")
         with hold_snapshot(folder):
@@ -108,7 +108,7 @@ def test_files_of_deleted_objects_stay_as_long_as_a_backup_reads(folder: Path) -
         assert not path.exists()
 
 
-def test_a_backup_never_writes_over_anything_and_leaves_nothing_when_it_fails(folder: Path, tmp_path: Path) -> None:
+def test_a_backup_overwrites_nothing_and_leaves_nothing_if_it_fails(folder: Path, tmp_path: Path) -> None:
     for target, word in (
         (tmp_path, "exists"),
         (folder / "in", "inside"),
@@ -132,7 +132,7 @@ def test_a_backup_never_writes_over_anything_and_leaves_nothing_when_it_fails(fo
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aws"]
 
 
-def test_a_restore_fills_only_an_empty_folder_and_only_from_a_whole_backup(folder: Path, tmp_path: Path) -> None:
+def test_a_restore_requires_an_empty_folder_and_a_complete_backup(folder: Path, tmp_path: Path) -> None:
     back_up(folder, tmp_path / "kept")
     with pytest.raises(ServiceError, match="not empty"):
         restore(tmp_path / "kept", folder)
@@ -144,7 +144,7 @@ def test_a_restore_fills_only_an_empty_folder_and_only_from_a_whole_backup(folde
     assert not (tmp_path / "other").exists()
 
 
-def test_check_names_what_is_damaged_cut_off_or_missing(folder: Path, tmp_path: Path) -> None:
+def test_check_names_damaged_truncated_and_missing_files(folder: Path, tmp_path: Path) -> None:
     assert check_folder(folder).damaged == []
     whole = tmp_path / "whole"
     shutil.copytree(folder, whole)
@@ -169,7 +169,7 @@ def test_check_names_what_is_damaged_cut_off_or_missing(folder: Path, tmp_path: 
     assert done.stderr.startswith("damaged: s3://b/large: ")
 
 
-def test_a_damaged_object_is_never_served_as_good(folder: Path) -> None:
+def test_a_damaged_object_is_never_served(folder: Path) -> None:
     with opened(folder) as (_, objects):
         assert objects.get("b", "large") == LARGE
         spoil(path_of(folder, "large"))  # under a running server too: the file's time of change tells
@@ -186,7 +186,7 @@ def test_a_damaged_object_is_never_served_as_good(folder: Path) -> None:
             objects.get("b", "small")
 
 
-def test_a_client_gets_an_error_and_no_byte_of_a_damaged_object(local_aws: Any) -> None:
+def test_reading_a_damaged_object_is_an_error_without_content(local_aws: Any) -> None:
     s3 = local_aws.client("s3", config=ONCE)
     s3.create_bucket(Bucket="bad-disk")
     s3.put_object(Bucket="bad-disk", Key="large", Body=LARGE)
@@ -218,7 +218,7 @@ def write_file(objects: FolderObjects) -> int:
     return draft.number
 
 
-def test_an_upload_that_nobody_goes_on_with_expires_with_its_parts(folder: Path) -> None:
+def test_an_abandoned_upload_expires_with_its_parts(folder: Path) -> None:
     with opened(folder) as (_, objects):
         from gtseg.local.storage.uploads import Part, Upload
 

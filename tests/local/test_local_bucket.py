@@ -118,7 +118,7 @@ def test_bytes_streams_and_paths_are_stored_alike(objects: BucketObjects, bucket
     assert {info.etag for info in objects.list(bucket)} == {hashlib.md5(b"turtle").hexdigest()}
 
 
-def test_a_large_body_goes_in_parts_and_comes_back_whole(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
+def test_a_large_body_is_uploaded_in_parts_and_read_back(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
     body = bytes(range(256)) * (PART_BYTES // 256) + b"end"
     (tmp_path / "large").write_bytes(body)
     assert objects.put(bucket, "k", tmp_path / "large").etag.endswith("-2")
@@ -127,7 +127,7 @@ def test_a_large_body_goes_in_parts_and_comes_back_whole(objects: BucketObjects,
 
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("shared", [True, False])
-def test_a_download_is_a_new_file_and_never_replaces_one(
+def test_a_download_creates_a_new_file_and_replaces_none(
     objects: BucketObjects, bucket: str, tmp_path: Path, shared: bool, kept: bool
 ) -> None:
     objects.put(bucket, "k", MEGABYTE)
@@ -143,7 +143,7 @@ def test_a_download_is_a_new_file_and_never_replaces_one(
         assert objects.get(bucket, "k") == MEGABYTE
 
 
-def test_what_is_missing_is_named(objects: BucketObjects, bucket: str) -> None:
+def test_missing_objects_and_buckets_are_named(objects: BucketObjects, bucket: str) -> None:
     assert objects.head(bucket, "k") is None
     assert not objects.bucket_exists("no-such-bucket-at-all")
     for place, code in ((bucket, "NoSuchKey"), ("no-such-bucket-at-all", "NoSuchBucket")):
@@ -161,7 +161,7 @@ def test_listing_is_sorted_by_bytes_over_pages(objects: BucketObjects, bucket: s
     assert [info.key for info in objects.list(bucket, "a/")] == ["a/z", "a/é"]
 
 
-def test_an_access_point_is_a_bucket() -> None:
+def test_an_access_point_is_used_like_a_bucket() -> None:
     arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/photos"
     assert split_uri(f"s3://{arn}/a/b.jpg") == (arn, "a/b.jpg")
 
@@ -169,7 +169,7 @@ def test_an_access_point_is_a_bucket() -> None:
 # ---------------------------------------------------------------- the cache
 
 
-def test_an_object_is_fetched_once_and_again_when_it_has_changed(
+def test_an_object_is_fetched_once_and_again_after_a_change(
     objects: BucketObjects, s3: Any, bucket: str, tmp_path: Path
 ) -> None:
     objects.put(bucket, "k", b"first")
@@ -180,7 +180,7 @@ def test_an_object_is_fetched_once_and_again_when_it_has_changed(
     assert objects.cache.size == 6
 
 
-def test_the_cache_keeps_to_its_limit_and_what_was_used_last(
+def test_the_cache_is_limited_and_keeps_the_most_recently_used_objects(
     connection: Connection, objects: BucketObjects, bucket: str, tmp_path: Path
 ) -> None:
     objects = BucketObjects(connection, Cache(tmp_path / "small", 2 * len(MEGABYTE)))
@@ -195,7 +195,7 @@ def test_the_cache_keeps_to_its_limit_and_what_was_used_last(
     assert len(list((tmp_path / "small").glob("*.object"))) == 2
 
 
-def test_the_cache_leaves_the_disk_to_the_answers(
+def test_the_cache_stores_nothing_on_a_nearly_full_disk(
     connection: Connection, objects: BucketObjects, bucket: str, tmp_path: Path
 ) -> None:
     class FullCache(Cache):
@@ -215,7 +215,7 @@ def test_the_cache_leaves_the_disk_to_the_answers(
     far.close()
 
 
-def test_a_damaged_or_interrupted_cache_is_fetched_again(
+def test_damaged_or_incomplete_cache_files_are_fetched_again(
     objects: BucketObjects, connection: Connection, bucket: str, tmp_path: Path
 ) -> None:
     objects.put(bucket, "k", b"right")
@@ -256,7 +256,7 @@ GET, PUT = {"operations": ["s3:GetObject"]}, {"operations": ["s3:PutObject"]}
     ],
     ids=lambda fault: str(fault.get("code", fault["kind"])),
 )
-def test_a_storage_that_is_away_serves_what_is_kept_takes_nothing_and_comes_back(
+def test_an_unavailable_storage_serves_cached_objects_refuses_writes_and_recovers(
     objects: BucketObjects, bucket: str, faults: Any, fault: dict[str, Any]
 ) -> None:
     objects.put(bucket, "kept", b"turtle")
@@ -274,7 +274,7 @@ def test_a_storage_that_is_away_serves_what_is_kept_takes_nothing_and_comes_back
     assert objects.get(bucket, "new") == b"answer"
 
 
-def test_a_bucket_that_refuses_writes_is_waited_for_with_its_reason(
+def test_a_bucket_that_refuses_writes_is_unavailable_with_the_reason(
     objects: BucketObjects, bucket: str, faults: Any
 ) -> None:
     faults({"kind": "answer", "status": 403, "code": "AccessDenied", "message": "Frozen by policy.", **PUT})
@@ -288,7 +288,7 @@ def test_a_bucket_that_refuses_writes_is_waited_for_with_its_reason(
     assert objects.state().reason == ""
 
 
-def test_an_object_that_is_refused_alone_is_told_from_a_bucket_that_is_closed(
+def test_a_refused_object_is_distinguished_from_a_refused_bucket(
     objects: BucketObjects, bucket: str, faults: Any
 ) -> None:
     for key in ("open", "secret"):
@@ -305,7 +305,7 @@ def test_an_object_that_is_refused_alone_is_told_from_a_bucket_that_is_closed(
 
 
 @pytest.mark.parametrize("kind", ["corrupt", "truncate"])
-def test_wrong_bytes_are_asked_for_again_and_never_served_or_kept(
+def test_damaged_bytes_are_requested_again_and_never_served_or_cached(
     objects: BucketObjects, bucket: str, faults: Any, kind: str
 ) -> None:
     objects.put(bucket, "k", MEGABYTE)
@@ -318,9 +318,7 @@ def test_wrong_bytes_are_asked_for_again_and_never_served_or_kept(
     assert objects.cache.size == 0
 
 
-def test_bytes_that_are_damaged_on_their_way_out_are_not_stored(
-    objects: BucketObjects, bucket: str, faults: Any
-) -> None:
+def test_bytes_damaged_while_sending_are_not_stored(objects: BucketObjects, bucket: str, faults: Any) -> None:
     faults({"kind": "corrupt-request", **PUT})
     with pytest.raises(StorageUnavailable):
         objects.put(bucket, "k", MEGABYTE)
@@ -328,7 +326,7 @@ def test_bytes_that_are_damaged_on_their_way_out_are_not_stored(
     assert objects.head(bucket, "k") is None
 
 
-def test_a_dead_port_is_away_at_once_and_names_the_address(keys: Any, tmp_path: Path) -> None:
+def test_a_refused_connection_is_reported_at_once_with_the_address(keys: Any, tmp_path: Path) -> None:
     objects = BucketObjects(Connection("http://127.0.0.1:9"), Cache(tmp_path / "cache", 1000))
     with pytest.raises(StorageUnavailable, match=re.escape("127.0.0.1:9")):
         objects.get("photos", "k")
@@ -336,7 +334,7 @@ def test_a_dead_port_is_away_at_once_and_names_the_address(keys: Any, tmp_path: 
     objects.close()
 
 
-def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(keys: Any, tmp_path: Path) -> None:
+def test_a_silent_service_times_out_once_and_is_then_unavailable(keys: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         objects = BucketObjects(Connection(url, read_seconds=0.05), Cache(tmp_path / "cache", 1000))
@@ -349,7 +347,7 @@ def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(keys
         objects.close()
 
 
-def test_credentials_are_read_anew_while_they_are_refused(
+def test_refused_credentials_are_read_again(
     service: LocalAWS, keys: pytest.MonkeyPatch, bucket: str, tmp_path: Path
 ) -> None:
     keys.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -366,7 +364,7 @@ def test_credentials_are_read_anew_while_they_are_refused(
 # ---------------------------------------------------------------- whose credentials
 
 
-def test_a_public_bucket_is_read_without_credentials_and_never_written(
+def test_a_public_bucket_can_be_read_without_credentials_but_not_written(
     service: LocalAWS, objects: BucketObjects, keys: pytest.MonkeyPatch, bucket: str, tmp_path: Path
 ) -> None:
     objects.put(bucket, "k", b"open data")
@@ -386,7 +384,9 @@ def test_a_public_bucket_is_read_without_credentials_and_never_written(
     stranger.close()
 
 
-def test_a_requester_pays_bucket_is_paid_for(objects: BucketObjects, bucket: str, faults: Any) -> None:
+def test_requests_to_a_requester_pays_bucket_accept_the_charge(
+    objects: BucketObjects, bucket: str, faults: Any
+) -> None:
     objects.put(bucket, "k", b"x")
     payer = {"unless": {"x-amz-request-payer": "requester"}}
     faults({"kind": "answer", "status": 403, "code": "AccessDenied", "message": "no", **payer})
@@ -410,14 +410,16 @@ def test_a_profile_that_does_not_exist_is_named(service: LocalAWS, keys: Any) ->
         ({}, "d" * 32 + "-2", False),
     ],
 )
-def test_an_etag_is_a_digest_only_where_s3_says_so(answer: dict[str, str], etag: str, wanted: bool) -> None:
+def test_an_etag_is_used_as_a_digest_only_where_s3_defines_it(answer: dict[str, str], etag: str, wanted: bool) -> None:
     assert is_digest(answer, etag) is wanted
 
 
 # ---------------------------------------------------------------- training and hosting
 
 
-def test_channels_models_and_artifacts_pass_through(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
+def test_channels_models_and_artifacts_are_read_and_written(
+    objects: BucketObjects, bucket: str, tmp_path: Path
+) -> None:
     for number in range(3):
         objects.put(bucket, f"train/{number}.jpg", f"{number}".encode())
     source = {
@@ -444,7 +446,7 @@ def test_channels_models_and_artifacts_pass_through(objects: BucketObjects, buck
 # ---------------------------------------------------------------- rights
 
 
-def test_rights_are_tried_one_by_one_and_nothing_is_left(
+def test_rights_are_checked_one_by_one_and_leave_no_objects(
     objects: BucketObjects, s3: Any, bucket: str, faults: Any
 ) -> None:
     objects.put(bucket, "images/a.jpg", b"x")
@@ -464,7 +466,7 @@ def test_rights_are_tried_one_by_one_and_nothing_is_left(
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["images/a.jpg"]
 
 
-def test_the_listed_operations_are_sent_and_no_others(
+def test_only_the_documented_operations_are_sent(
     service: LocalAWS, keys: Any, bucket: str, tmp_path: Path, faults: Any
 ) -> None:
     objects, sent = connect(service, tmp_path), set()
@@ -487,7 +489,9 @@ def test_the_listed_operations_are_sent_and_no_others(
 # ---------------------------------------------------------------- patience
 
 
-def test_a_patient_call_waits_until_the_storage_is_back(objects: BucketObjects, bucket: str, faults: Any) -> None:
+def test_a_waiting_call_returns_when_the_storage_is_available_again(
+    objects: BucketObjects, bucket: str, faults: Any
+) -> None:
     patient = WaitingObjects(objects)
     faults({"kind": "fail", "limit": 3, **PUT})
     objects.connection._forget_refusal("")
@@ -501,7 +505,7 @@ def test_a_patient_call_waits_until_the_storage_is_back(objects: BucketObjects, 
     assert objects.get(bucket, "k") == b"model"
 
 
-def test_a_patient_call_ends_when_the_server_stops(keys: Any, tmp_path: Path) -> None:
+def test_a_waiting_call_ends_when_the_server_stops(keys: Any, tmp_path: Path) -> None:
     objects = BucketObjects(Connection("http://127.0.0.1:9"), Cache(tmp_path / "cache", 1000))
     patient = WaitingObjects(objects)
     patient.stop()

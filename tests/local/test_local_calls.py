@@ -24,7 +24,9 @@ FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
         ({}, b'{"Action": "x"}', ""),
     ],
 )
-def test_the_operation_is_where_the_protocol_has_it(headers: dict[str, str], body: bytes, operation: str) -> None:
+def test_the_operation_of_a_request_is_found_for_each_protocol(
+    headers: dict[str, str], body: bytes, operation: str
+) -> None:
     assert find_operation(headers, body) == operation
 
 
@@ -42,13 +44,13 @@ def test_the_operation_is_where_the_protocol_has_it(headers: dict[str, str], bod
         ("CreateRole", FORM, b"\xff\xfe", ""),
     ],
 )
-def test_the_name_is_that_of_the_operations_own_thing(
+def test_the_resource_name_of_a_request_is_found_for_each_operation(
     operation: str, headers: dict[str, str], body: bytes, name: str
 ) -> None:
     assert find_name(operation, headers, body) == name
 
 
-def test_only_what_changes_something_is_a_line_and_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
+def test_only_changing_calls_are_logged_and_concurrent_lines_are_complete(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.jsonl")
 
     def record(number: int) -> None:
@@ -66,7 +68,7 @@ def test_only_what_changes_something_is_a_line_and_lines_of_many_threads_stay_wh
     assert {line["name"] for line in lines} == {f"ü\n{number}" for number in range(20)}
 
 
-def test_an_earlier_servers_lines_stay(tmp_path: Path) -> None:
+def test_lines_of_an_earlier_server_are_kept(tmp_path: Path) -> None:
     for name in ("a", "b"):
         log = CallLog(tmp_path / "calls.jsonl")
         log.record(service="s3", operation="CreateBucket", name=name, status=200, code="")
@@ -74,7 +76,7 @@ def test_an_earlier_servers_lines_stay(tmp_path: Path) -> None:
     assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_incomplete_line(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.jsonl")
     log.record(service="s3", operation="CreateBucket", name="a", status=200, code="")
     size = (tmp_path / "calls.jsonl").stat().st_size
@@ -90,7 +92,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     assert [json.loads(line)["name"] for line in lines] == ["a", "c"]
 
 
-def test_half_a_line_that_a_power_cut_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+def test_an_incomplete_line_after_a_power_cut_is_separated_from_the_next(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").write_text('{"time": "2026')
     log = CallLog(tmp_path / "calls.jsonl")
     log.record(service="s3", operation="CreateBucket", name="b", status=200, code="")
@@ -98,7 +100,7 @@ def test_half_a_line_that_a_power_cut_left_is_no_part_of_the_next(tmp_path: Path
     assert json.loads((tmp_path / "calls.jsonl").read_text().splitlines()[-1])["name"] == "b"
 
 
-def test_a_full_file_is_kept_under_a_number_and_the_oldest_goes(tmp_path: Path) -> None:
+def test_full_log_files_are_rotated_and_the_oldest_is_deleted(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.jsonl", file_bytes=1000)
     for number in range(100):
         log.record(service="s3", operation="CreateBucket", name=f"{number}", status=200, code="")
@@ -111,7 +113,7 @@ def test_a_full_file_is_kept_under_a_number_and_the_oldest_goes(tmp_path: Path) 
     assert names == list(range(names[0], 100))
 
 
-def test_a_name_without_end_is_cut_off(tmp_path: Path) -> None:
+def test_a_very_long_name_is_truncated(tmp_path: Path) -> None:
     log = CallLog(tmp_path / "calls.jsonl")
     log.record(service="s3", operation="CreateBucket", name="x" * 5_000_000, status=200, code="")
     assert (tmp_path / "calls.jsonl").stat().st_size < 2000

@@ -35,9 +35,7 @@ def lay(objects: FolderObjects, folder: Path, uri: str, kind: str = "S3Prefix", 
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_prefix_without_its_slash_takes_the_neighbouring_channel_along(
-    objects: FolderObjects, tmp_path: Path
-) -> None:
+def test_a_prefix_without_a_slash_includes_the_neighboring_channel(objects: FolderObjects, tmp_path: Path) -> None:
     for key in ("p/train/a.jpg", "p/train/deep/b.jpg", "p/train_annotation/a.png", "p/train/"):
         objects.put("b", key, b"x")
     exact = lay(objects, tmp_path / "exact", "s3://b/p/train/")
@@ -46,12 +44,12 @@ def test_a_prefix_without_its_slash_takes_the_neighbouring_channel_along(
     assert trapped == ["train/a.jpg", "train/deep/b.jpg", "train/train_annotation/a.png"]
 
 
-def test_the_key_of_one_object_is_a_channel_of_that_file(objects: FolderObjects, tmp_path: Path) -> None:
+def test_an_object_key_as_prefix_gives_a_channel_with_that_file(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "jobs/one/output/model.tar.gz", b"weights")
     assert lay(objects, tmp_path / "x", "s3://b/jobs/one/output/model.tar.gz") == ["train/model.tar.gz"]
 
 
-def test_large_objects_are_linked_and_not_copied(objects: FolderObjects, tmp_path: Path) -> None:
+def test_large_objects_are_linked_instead_of_copied(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "p/a.jpg", bytes(100_000))
     lay(objects, tmp_path / "x", "s3://b/p/")
     with objects.file("b", "p/a.jpg") as stored:
@@ -101,7 +99,7 @@ def test_an_augmented_manifest_becomes_numbered_pairs(objects: FolderObjects, tm
         ("AugmentedManifestFile", b'{"source-ref": "a.jpg", "l-ref": "b.png"}', "not an S3 URI"),
     ],
 )
-def test_a_bad_manifest_is_named_in_the_reason(
+def test_an_invalid_manifest_is_named_in_the_failure_reason(
     objects: FolderObjects, tmp_path: Path, kind: str, body: bytes, reason: str
 ) -> None:
     objects.put("b", "m", body)
@@ -113,19 +111,21 @@ def test_a_bad_manifest_is_named_in_the_reason(
 
 
 @pytest.mark.parametrize("uri", ["s3://b/nothing/", "s3://nobody/p/"])
-def test_a_prefix_without_objects_fails_with_sagemakers_words(objects: FolderObjects, tmp_path: Path, uri: str) -> None:
+def test_a_prefix_without_objects_fails_with_sagemakers_message(
+    objects: FolderObjects, tmp_path: Path, uri: str
+) -> None:
     with pytest.raises(DownloadError, match=f'No S3 objects found under S3 URL "{uri}"'):
         lay(objects, tmp_path / "x", uri)
 
 
-def test_two_objects_at_one_path_fail_by_name(objects: FolderObjects, tmp_path: Path) -> None:
+def test_two_objects_with_one_path_fail_with_their_names(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "p/a", b"file")
     objects.put("b", "p/a/b", b"below it")
     with pytest.raises(DownloadError, match="one is a folder of the other"):
         lay(objects, tmp_path / "x", "s3://b/p/")
 
 
-def test_the_name_of_a_channel_is_no_way_out_of_the_folder(objects: FolderObjects, tmp_path: Path) -> None:
+def test_a_channel_name_cannot_escape_its_folder(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "p/a.jpg", b"x")
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p/"}}
     with pytest.raises(DownloadError, match=r"channel name '\.\.' cannot be a folder"):
@@ -137,7 +137,7 @@ def test_the_name_of_a_channel_is_no_way_out_of_the_folder(objects: FolderObject
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("ab./ ", min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
-def test_no_key_leaves_the_channels_folder(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+def test_no_key_escapes_the_channels_folder(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     folder = tmp_path_factory.mktemp("keys")
     (folder / "aws").mkdir()
     stored = FolderObjects(folder / "aws")
@@ -154,7 +154,7 @@ def test_no_key_leaves_the_channels_folder(tmp_path_factory: pytest.TempPathFact
     assert all((folder / "deep" / "x" / "train") in path.parents for path in outside)
 
 
-def test_the_container_is_told_of_its_channels_as_sagemaker_tells_it() -> None:
+def test_the_container_gets_sagemakers_input_configuration() -> None:
     channel = {"ContentType": "image/jpeg", "DataSource": {"S3DataSource": {}}}
     assert describe_channel(channel, "File") == {
         "TrainingInputMode": "File",

@@ -61,7 +61,7 @@ def up(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, dict[str, str], sub
         process.communicate(timeout=30)
 
 
-def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) -> None:
+def test_exec_sets_this_aws_and_removes_other_aws_variables(tmp_path: Path) -> None:
     other = {
         "AWS_PROFILE": "mine", "AWS_DEFAULT_PROFILE": "mine", "AWS_SESSION_TOKEN": "t",
         "AWS_ENDPOINT_URL_S3": "https://x",
@@ -86,7 +86,7 @@ def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) ->
     assert not (tmp_path / "server.json").exists()
 
 
-def test_exec_leaves_with_the_commands_exit_code(up: Any) -> None:
+def test_exec_exits_with_the_commands_exit_code(up: Any) -> None:
     folder, _, _ = up()
     for command, code in (
         (["sh", "-c", "exit 7"], 7),
@@ -103,7 +103,7 @@ def test_exec_names_the_server_that_ends_with_the_command(tmp_path: Path) -> Non
     assert run("exec", "--data", str(tmp_path), "--", sys.executable, "-c", show).stdout == "True\n"
 
 
-def test_exec_uses_the_server_that_runs_and_leaves_it_running(up: Any) -> None:
+def test_exec_uses_a_running_server_and_leaves_it_running(up: Any) -> None:
     folder, exported, process = up()
     done = run("exec", "--data", str(folder), "--", sys.executable, "-c", SHOW)
     assert json.loads(done.stdout)["AWS_ENDPOINT_URL"] == exported["AWS_ENDPOINT_URL"]
@@ -124,7 +124,7 @@ def test_a_second_server_on_the_same_folder_is_refused_in_one_line(up: Any) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_exec_passes_signals_on_and_stops_its_server(tmp_path: Path, number: int) -> None:
+def test_exec_forwards_signals_and_stops_its_server(tmp_path: Path, number: int) -> None:
     script = (
         "import signal, sys, time; signal.signal(%d, lambda *_: sys.exit(42)); open(sys.argv[1], 'w'); time.sleep(60)"
     )
@@ -149,7 +149,7 @@ def test_exec_passes_signals_on_and_stops_its_server(tmp_path: Path, number: int
     assert not is_alive(server)
 
 
-def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
+def test_the_server_ends_when_its_exec_is_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     command = [*LOCAL, "exec", "--data", str(tmp_path), "--", "sh", "-c", f"touch '{ready}'; exec sleep 30"]
     process = subprocess.Popen(command, start_new_session=True)
@@ -171,7 +171,7 @@ def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
         (["--crowd-error", "2"], "--crowd-error"),
     ],
 )
-def test_impossible_options_are_usage_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_invalid_options_are_usage_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
     done = run("exec", "--data", str(tmp_path), *arguments, "--", "true")
     assert done.returncode == 2
     assert words in done.stderr
@@ -224,7 +224,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def test_https_with_a_certificate_of_ones_own(up: Any, tmp_path: Path) -> None:
+def test_https_with_a_users_certificate(up: Any, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     folder, exported, _ = up("--tls-cert", str(certificate), "--tls-key", str(key))
     assert exported["AWS_ENDPOINT_URL"].startswith("https://127.0.0.1:")
@@ -233,7 +233,7 @@ def test_https_with_a_certificate_of_ones_own(up: Any, tmp_path: Path) -> None:
     assert (lonely.returncode, "must be used together" in lonely.stderr) == (2, True)
 
 
-def test_other_machines_are_let_in_only_when_asked_and_the_danger_is_said(up: Any) -> None:
+def test_other_machines_are_accepted_only_by_option_with_a_warning(up: Any) -> None:
     _, _, process = up("--host", "0.0.0.0")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)

@@ -99,14 +99,14 @@ def run(command: list[str], environment: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_the_exported_lines_are_all_that_a_client_needs(exported: dict[str, str], client: str) -> None:
+def test_clients_work_with_the_exported_lines_alone(exported: dict[str, str], client: str) -> None:
     if client in MODULES:
         pytest.importorskip(MODULES[client])
     command, expected = CLIENTS[client]
     assert expected in run(command, exported)
 
 
-def test_every_client_that_the_readme_promises_is_tried_here() -> None:
+def test_every_client_named_in_the_readme_is_tested() -> None:
     readme = (ROOT / "README.md").read_text()
     promised = re.search(r"with the lines that `up` prints and nothing else:\s+([^:]*?)\.\s+These need", readme)
     assert promised is not None

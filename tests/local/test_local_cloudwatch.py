@@ -15,7 +15,7 @@ from gtseg.local.training import cloudwatch
 LINE = "[INFO] #quality_metric. host: algo-1, epoch: {}, validation mIOU: 0.{} ."
 
 
-def test_every_data_point_is_told_once(tmp_path: Path) -> None:
+def test_every_data_point_is_sent_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     logs = LogEvents(store)
     metrics = cloudwatch.TrainingMetrics(Embedded(store=store, objects=FolderObjects(tmp_path)))

@@ -47,11 +47,11 @@ def converse(aws: Any, head: bytes) -> bytes:
     ],
     ids=["header", "address", "many headers"],
 )
-def test_a_head_that_is_too_long_is_answered_431(shared_aws: Any, head: bytes) -> None:
+def test_a_request_head_that_is_too_long_is_answered_431(shared_aws: Any, head: bytes) -> None:
     assert converse(shared_aws, head).startswith(b"HTTP/1.1 431")
 
 
-def test_a_head_just_within_the_limit_is_served(shared_aws: Any) -> None:
+def test_a_request_head_within_the_limit_is_served(shared_aws: Any) -> None:
     head = (
         b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\na: "
         + b"b" * (HEAD_BYTES_MAXIMUM - 200)
@@ -103,7 +103,7 @@ def keys_of(aws: LocalAWS) -> list[str]:
     return [entry["Key"] for entry in aws.client("s3").list_objects_v2(Bucket="slow").get("Contents", [])]
 
 
-def test_a_head_that_never_ends_is_hung_up_on(impatient_aws: LocalAWS) -> None:
+def test_an_endless_request_head_closes_the_connection(impatient_aws: LocalAWS) -> None:
     half = head_of_put(impatient_aws, "head", 3)[:60]
     assert send_slowly(impatient_aws, half, pause=0) == b""
     pieces = [bytes([letter]) for letter in half]
@@ -111,7 +111,7 @@ def test_a_head_that_never_ends_is_hung_up_on(impatient_aws: LocalAWS) -> None:
 
 
 @pytest.mark.parametrize("length", [10, 1 << 20], ids=["small", "large"])
-def test_a_body_that_falls_silent_is_told_so_and_nothing_of_it_stays(impatient_aws: LocalAWS, length: int) -> None:
+def test_a_stalled_body_times_out_and_leaves_nothing(impatient_aws: LocalAWS, length: int) -> None:
     files = sum(path.is_file() for path in (impatient_aws.folder / "objects").rglob("*"))
     head = head_of_put(impatient_aws, "silent", length)
     answer = send_slowly(impatient_aws, head, b"x" * (length // 2), pause=0)
@@ -122,7 +122,7 @@ def test_a_body_that_falls_silent_is_told_so_and_nothing_of_it_stays(impatient_a
     assert sum(path.is_file() for path in (impatient_aws.folder / "objects").rglob("*")) == files
 
 
-def test_a_json_request_that_falls_silent_is_told_so(impatient_aws: LocalAWS) -> None:
+def test_a_stalled_json_request_times_out(impatient_aws: LocalAWS) -> None:
     head = (
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\nX-Amz-Target: SageMaker.ListTags\r\n"
         b"Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n"
@@ -135,7 +135,7 @@ def test_a_json_request_that_falls_silent_is_told_so(impatient_aws: LocalAWS) ->
     assert b"RequestTimeout" in answer
 
 
-def test_a_slow_sender_that_is_alive_succeeds(impatient_aws: LocalAWS) -> None:
+def test_a_slow_but_continuous_sender_succeeds(impatient_aws: LocalAWS) -> None:
     """It takes longer than either limit as a whole, and is never silent for as long."""
     head = head_of_put(impatient_aws, "slow", 8)
     answer = send_slowly(impatient_aws, head[:50], head[50:], *[b"x"] * 8, pause=0.25)
@@ -158,7 +158,7 @@ class Line:
         self.aborted = True
 
 
-def test_a_new_connection_closes_the_oldest_idle_stranger_of_its_address() -> None:
+def test_a_new_connection_closes_the_oldest_idle_unauthenticated_one_of_its_address() -> None:
     connections = Connections(total=100, per_address=3)
     lines: list[Any] = [Line("a") for _ in range(4)]
     assert all(connections.admit(line) for line in lines[:3])
@@ -168,7 +168,7 @@ def test_a_new_connection_closes_the_oldest_idle_stranger_of_its_address() -> No
     assert connections.count == 3
 
 
-def test_whoever_is_known_stays_and_at_the_limit_of_all_the_busiest_address_makes_room() -> None:
+def test_authenticated_busy_connections_are_kept_at_the_total_limit() -> None:
     connections = Connections(total=4, per_address=3)
     workers: list[Any] = [Line("a") for _ in range(3)]
     for line in workers:
@@ -219,7 +219,7 @@ class RecordedTransport:
         ([b"head", "abort"], [b"aborted"]),
     ],
 )
-def test_the_head_of_a_response_leaves_with_its_body(calls: list[Any], written: list[bytes]) -> None:
+def test_head_and_body_of_a_response_are_written_together(calls: list[Any], written: list[bytes]) -> None:
     recorded = RecordedTransport()
 
     async def write_all() -> None:

@@ -51,7 +51,7 @@ def outcome(call: Any) -> str:
     return "ok"
 
 
-def test_each_kind_is_what_it_says_and_is_counted(faulty: tuple[Any, Path]) -> None:
+def test_each_kind_of_fault_happens_and_is_counted(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     s3, sagemaker = aws.client("s3", config=ONCE), aws.client("sagemaker", config=ONCE)
     outcomes = {}
@@ -73,7 +73,7 @@ def test_each_kind_is_what_it_says_and_is_counted(faulty: tuple[Any, Path]) -> N
     assert "Traceback" not in aws.log.read_text()
 
 
-def test_a_dropped_answer_is_of_work_that_was_done(faulty: tuple[Any, Path]) -> None:
+def test_a_request_with_a_dropped_response_is_carried_out(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     write_fault(path, kind="drop", operations=["s3:PutObject"])
     s3 = aws.client("s3", config=ONCE)
@@ -95,9 +95,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("vouched", UPLOADS)
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_an_upload_damaged_on_its_way_in_is_refused_and_nothing_of_it_stays(
-    faulty: tuple[Any, Path], kind: str, vouched: str
-) -> None:
+def test_a_damaged_upload_is_refused_and_leaves_nothing(faulty: tuple[Any, Path], kind: str, vouched: str) -> None:
     aws, path = faulty
     parameters = dict(UPLOADS[vouched])
     signs = {"payload_signing_enabled": bool(parameters.pop("sha256", False))}
@@ -117,7 +115,7 @@ def test_an_upload_damaged_on_its_way_in_is_refused_and_nothing_of_it_stays(
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(faulty: tuple[Any, Path], kind: str) -> None:
+def test_a_damaged_part_and_a_damaged_small_body_are_refused(faulty: tuple[Any, Path], kind: str) -> None:
     aws, path = faulty
     s3 = aws.client("s3", config=ONCE)
     upload = s3.create_multipart_upload(Bucket="photos", Key="big")["UploadId"]
@@ -132,7 +130,7 @@ def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(faulty: tup
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_json_request_damaged_on_its_way_in_fails_its_signature(faulty: tuple[Any, Path], kind: str) -> None:
+def test_a_damaged_json_request_has_an_invalid_signature(faulty: tuple[Any, Path], kind: str) -> None:
     aws, path = faulty
     write_fault(path, kind=kind, operations=["sagemaker:*"])
     sagemaker = aws.client("sagemaker", config=ONCE)
@@ -144,7 +142,7 @@ def count_files(aws: Any) -> int:
     return sum(1 for path in (aws.folder / "objects").rglob("*") if path.is_file())
 
 
-def test_a_client_with_retries_comes_through_a_fifth_of_each(faulty: tuple[Any, Path]) -> None:
+def test_a_client_with_retries_succeeds_with_20_percent_of_each_fault(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     kinds = ("throttle", "fail", "drop")
     faults = [{"kind": kind, "operations": ["s3:*Object"], "rate": 0.2} for kind in kinds]
@@ -158,7 +156,7 @@ def test_a_client_with_retries_comes_through_a_fifth_of_each(faulty: tuple[Any, 
     assert set(fired(aws)) == set(kinds)
 
 
-def test_a_header_asks_only_where_faults_are_on(faulty: tuple[Any, Path], shared_aws: Any) -> None:
+def test_the_fault_header_is_ignored_unless_faults_are_enabled(faulty: tuple[Any, Path], shared_aws: Any) -> None:
     for aws, expected in ((faulty[0], "SlowDown"), (shared_aws, "ok")):
         s3 = aws.client("s3", config=ONCE)
         s3.meta.events.register("before-send.s3", ask_for_throttle)
@@ -175,7 +173,7 @@ def draw(path: Path) -> list[bool]:
     return [faults.choose("s3:GetObject", {}) is not None for _ in range(50)]
 
 
-def test_the_same_seed_fires_on_the_same_requests(tmp_path: Path) -> None:
+def test_the_same_seed_affects_the_same_requests(tmp_path: Path) -> None:
     path = tmp_path / "faults.toml"
     path.write_text('seed = 1\n[[fault]]\nkind = "fail"\nrate = 0.3\n')
     first = draw(path)
@@ -200,7 +198,7 @@ def test_the_same_seed_fires_on_the_same_requests(tmp_path: Path) -> None:
         ("{", "faults.json"),
     ],
 )
-def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_fault_file_is_refused_with_the_reason(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "faults.json"
     path.write_text(text)
     with pytest.raises(ServiceError, match=r"faults\.json") as refusal:
@@ -208,7 +206,7 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, s
     assert said in refusal.value.message
 
 
-def test_any_answer_can_be_played_in_the_form_of_its_protocol(faulty: tuple[Any, Path]) -> None:
+def test_a_canned_error_has_the_format_of_its_protocol(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     clients = {name: aws.client(name, config=ONCE) for name in ("s3", "sagemaker", "sts", "logs")}
     write_fault(path, kind="answer", code="Odd", message="so & so", status=418, headers={"x-odd": "1"})
@@ -229,7 +227,7 @@ def test_any_answer_can_be_played_in_the_form_of_its_protocol(faulty: tuple[Any,
     assert fired(aws) == {"answer": len(calls)}
 
 
-def test_an_answer_may_be_a_page_that_is_none_of_awss(faulty: tuple[Any, Path]) -> None:
+def test_a_canned_response_may_be_an_html_page(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     write_fault(path, kind="answer", status=200, body="<html>sign in</html>")
     request = urllib.request.Request(f"{aws.url}/photos/k")
@@ -237,7 +235,7 @@ def test_an_answer_may_be_a_page_that_is_none_of_awss(faulty: tuple[Any, Path]) 
         assert (answer.read(), answer.headers["content-type"]) == (b"<html>sign in</html>", "text/html")
 
 
-def test_an_answer_is_played_for_some_resources_and_spares_requests_with_a_header(
+def test_a_canned_response_can_be_limited_to_resources_and_by_a_header(
     faulty: tuple[Any, Path],
 ) -> None:
     aws, path = faulty
@@ -250,7 +248,7 @@ def test_an_answer_is_played_for_some_resources_and_spares_requests_with_a_heade
     assert outcome(lambda: s3.put_object(Key="b1", **put)) == "ok"
 
 
-def test_an_answer_can_let_some_pass_first(faulty: tuple[Any, Path]) -> None:
+def test_a_canned_response_can_start_after_some_requests(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     s3 = aws.client("s3", config=ONCE)
     write_fault(path, kind="answer", operations=["s3:GetObject"], skip=2, limit=1, code="Gone")
@@ -258,7 +256,7 @@ def test_an_answer_can_let_some_pass_first(faulty: tuple[Any, Path]) -> None:
     assert said == ["ok", "ok", "Gone", "ok"]
 
 
-def test_members_of_a_true_answer_are_rewritten_where_it_has_those_named(faulty: tuple[Any, Path]) -> None:
+def test_named_members_of_a_real_response_are_rewritten(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     sts, logs = aws.client("sts", config=ONCE), aws.client("logs", config=ONCE)
     write_fault(path, kind="rewrite", operations=["logs:*"], when={"logGroups": []}, members={"nextToken": "a"})

@@ -52,7 +52,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return home / "stopped", home / "killed"
 
 
-def test_the_folder_of_the_first_version_gets_a_schema_and_keeps_its_jobs(tmp_path: Path) -> None:
+def test_a_data_folder_of_0_1_0_is_upgraded_and_keeps_its_jobs(tmp_path: Path) -> None:
     unpack(tmp_path / "aws")
     with opened(tmp_path / "aws") as (store, objects):
         assert list_jobs(store) == ["finished", "unfinished"]
@@ -62,7 +62,7 @@ def test_the_folder_of_the_first_version_gets_a_schema_and_keeps_its_jobs(tmp_pa
         assert sqlite3.connect(tmp_path / "aws" / name).execute("PRAGMA user_version").fetchone() == (SCHEMA,)
 
 
-def test_everything_in_the_folder_is_its_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_all_files_are_readable_by_their_owner_only_with_any_umask(tmp_path: Path) -> None:
     unpack(tmp_path / "aws")
     (tmp_path / "aws").chmod(0o777)
     script = "import os, sys; os.umask(0); from gtseg.local.server import main; main(sys.argv[1:])"
@@ -102,7 +102,7 @@ def remove(path: Path) -> None:
 @pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
 @pytest.mark.parametrize("damage", [empty, halve, scramble, scramble_inside, remove])
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_damaged_database_is_named_and_nothing_starts(
+def test_a_damaged_database_is_named_and_the_server_does_not_start(
     tmp_path: Path, folders: tuple[Path, Path], name: str, damage: Damage, killed: bool
 ) -> None:
     if killed and damage in (halve, scramble_inside):
@@ -138,7 +138,7 @@ def damage_log(folder: Path, name: str, *, boot: str) -> None:
 
 @pytest.mark.skipif(not read_boot(), reason="the system does not tell one start of the machine from another")
 @pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
-def test_a_log_that_is_damaged_inside_is_named_and_the_way_out_works(
+def test_a_damaged_write_ahead_log_is_named_and_the_suggested_fix_works(
     tmp_path: Path, folders: tuple[Path, Path], name: str
 ) -> None:
     shutil.copytree(folders[1], tmp_path / "aws")
@@ -154,7 +154,7 @@ def test_a_log_that_is_damaged_inside_is_named_and_the_way_out_works(
         assert list_jobs(store) == ["finished", "unfinished"]
 
 
-def test_the_end_of_a_log_that_a_power_cut_left_in_any_state_is_no_damage(
+def test_an_incomplete_end_of_the_log_after_a_power_cut_is_accepted(
     tmp_path: Path, folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(folders[1], tmp_path / "aws")
@@ -165,7 +165,7 @@ def test_the_end_of_a_log_that_a_power_cut_left_in_any_state_is_no_damage(
 
 
 @pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
-def test_a_database_that_a_tool_has_opened_after_a_kill_says_how_to_go_on(
+def test_a_database_opened_by_a_tool_after_a_kill_is_refused_with_a_fix(
     tmp_path: Path, folders: tuple[Path, Path], name: str
 ) -> None:
     shutil.copytree(folders[1], tmp_path / "aws")
@@ -194,7 +194,7 @@ def test_a_folder_of_the_first_version_without_its_write_ahead_log_is_refused(tm
         assert list_jobs(store) == ["finished", "unfinished"]
 
 
-def test_a_killed_server_loses_nothing_that_its_log_holds(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+def test_a_killed_server_loses_nothing_in_its_log(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     shutil.copytree(folders[1], tmp_path / "aws")
     with opened(tmp_path / "aws") as (store, objects):
         assert objects.bucket_exists("later")
@@ -203,7 +203,7 @@ def test_a_killed_server_loses_nothing_that_its_log_holds(tmp_path: Path, folder
 
 @pytest.mark.parametrize("name", ["credentials.json", "folder.json"])
 @pytest.mark.parametrize("damage", [empty, halve, scramble])
-def test_a_damaged_document_is_named_with_the_way_out_that_works(
+def test_a_damaged_file_is_named_and_the_suggested_fix_works(
     tmp_path: Path, folders: tuple[Path, Path], name: str, damage: Damage
 ) -> None:
     shutil.copytree(folders[0], tmp_path / "aws")
@@ -228,7 +228,7 @@ def test_a_newer_folder_is_refused_with_both_versions(tmp_path: Path, folders: t
         open_folder(tmp_path / "aws", "us-east-1", opened=contextlib.ExitStack())
 
 
-def test_a_first_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
+def test_an_interrupted_first_start_is_repeated(tmp_path: Path) -> None:
     (tmp_path / "state.sqlite3").touch()
     with opened(tmp_path):
         pass
@@ -236,7 +236,7 @@ def test_a_first_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> No
         objects.create_bucket("b")
 
 
-def test_the_command_line_says_it_in_one_line(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+def test_the_command_line_reports_a_damaged_folder_in_one_line(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     shutil.copytree(folders[0], tmp_path / "aws")
     empty(tmp_path / "aws" / "state.sqlite3")
     command = [sys.executable, "-m", "gtseg.local.cli", "up", "--data", str(tmp_path / "aws"), "--port", "0"]
@@ -247,7 +247,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, folders: tuple[Pat
 
 
 @pytest.mark.parametrize("name", [*PLAIN_FILES, *FOLDERS])
-def test_a_pipe_in_the_place_of_a_file_or_folder_is_named_with_the_way_out(name: str, tmp_path: Path) -> None:
+def test_a_pipe_instead_of_a_file_or_folder_is_named_with_a_fix(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     assert find_serving(tmp_path) is None
     with pytest.raises(ServiceError, match=rf"{name} is not a (regular file|folder)\. Move it away") as caught:
@@ -257,7 +257,7 @@ def test_a_pipe_in_the_place_of_a_file_or_folder_is_named_with_the_way_out(name:
     assert "\n" not in caught.value.message
 
 
-def test_a_folder_in_the_place_of_a_file_is_named_and_a_pipe_is_not_read(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_named_and_a_pipe_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").mkdir()
     with pytest.raises(ServiceError, match=r"calls\.jsonl is not a regular file\. Move it away"):
         serve(tmp_path)

@@ -33,7 +33,7 @@ SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/{}/aws4_request, Si
         ({}, b"", ""),
     ],
 )
-def test_the_service_is_that_of_the_credential_scope(headers: dict[str, str], query: bytes, service: str) -> None:
+def test_the_service_is_taken_from_the_credential_scope(headers: dict[str, str], query: bytes, service: str) -> None:
     assert _find_service(headers, query) == service
 
 
@@ -51,7 +51,7 @@ def test_an_error_is_json_for_json_services_and_xml_for_query_services() -> None
 
 
 @pytest.mark.parametrize(("headers", "name"), [({}, "UnrecognizedClientException"), (FORM, "InvalidClientTokenId")])
-def test_each_protocol_has_its_own_name_for_an_unknown_key(headers: dict[str, str], name: str) -> None:
+def test_each_protocol_has_its_error_code_for_an_unknown_access_key(headers: dict[str, str], name: str) -> None:
     assert _rename(ServiceError("InvalidAccessKeyId", "m", 403), headers).code == name
 
 
@@ -77,7 +77,7 @@ def pieces(*blocks: bytes) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("size", [1, INLINE_BYTES, INLINE_BYTES + 1, 300_000])
-def test_a_body_is_put_together_in_memory_or_on_disk_and_leaves_no_file(tmp_path: Path, size: int) -> None:
+def test_a_body_is_spooled_in_memory_or_on_disk_and_leaves_no_file(tmp_path: Path, size: int) -> None:
     whole = bytes(range(256)) * (size // 256 + 1)
     body, digest = spool(pieces(whole[:7], whole[7:size]), {}, folder=tmp_path)
     assert body == whole[: max(size, 7)]
@@ -85,7 +85,7 @@ def test_a_body_is_put_together_in_memory_or_on_disk_and_leaves_no_file(tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_body_is_refused_by_its_length_as_it_grows_and_when_its_sender_goes_away(tmp_path: Path) -> None:
+def test_a_body_is_refused_if_too_long_or_if_its_sender_disconnects(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="larger than"):
         spool([], {"content-length": str((1 << 20) + 1)}, folder=tmp_path)
     block = {"type": "http.request", "body": bytes((1 << 19) + 1), "more_body": True}
@@ -95,7 +95,7 @@ def test_a_body_is_refused_by_its_length_as_it_grows_and_when_its_sender_goes_aw
         spool([{"type": "http.disconnect"}], {}, folder=tmp_path)
 
 
-def test_strangers_bytes_have_a_limit_per_address_and_in_total() -> None:
+def test_unauthenticated_bodies_are_limited_per_address_and_in_total() -> None:
     allowance = Allowance(total=100, per_address=60)
     allowance.take("a", 60)
     for address, size in (("a", 1), ("b", 41)):
@@ -107,7 +107,7 @@ def test_strangers_bytes_have_a_limit_per_address_and_in_total() -> None:
     assert dict(allowance.held) == {"b": 60}
 
 
-def test_turns_are_handed_out_in_order_and_end() -> None:
+def test_the_semaphore_is_fifo_and_times_out() -> None:
     done: list[str] = []
 
     async def use(turns: FairSemaphore, name: str, size: int) -> None:
@@ -152,9 +152,7 @@ def test_turns_are_handed_out_in_order_and_end() -> None:
         ("label.example@evil.example", "10.0.0.5", False),
     ],
 )
-def test_the_server_answers_for_its_addresses_and_the_names_it_was_given(
-    host: str, server: str, answered: bool
-) -> None:
+def test_the_server_accepts_its_addresses_and_given_host_names(host: str, server: str, answered: bool) -> None:
     hosts = Hosts(["Label.Example"])
     if answered:
         hosts.check(host, server)

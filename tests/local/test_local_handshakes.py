@@ -88,7 +88,7 @@ async def echo(port: int, context: ssl.SSLContext) -> bytes:
     return said
 
 
-def test_half_open_handshakes_are_counted_per_address_and_make_room(certificate: tuple[Path, Path]) -> None:
+def test_half_open_handshakes_are_limited_per_address_and_the_oldest_are_closed(certificate: tuple[Path, Path]) -> None:
     admitted = Connections(total=100, per_address=8)
     counts = []
 
@@ -106,7 +106,7 @@ def test_half_open_handshakes_are_counted_per_address_and_make_room(certificate:
     assert 0 < max(counts) <= 8
 
 
-def test_what_is_no_tls_or_takes_too_long_ends_and_is_counted_no_more(
+def test_invalid_and_slow_handshakes_end_and_are_no_longer_counted(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 0.3)
@@ -125,7 +125,7 @@ def test_what_is_no_tls_or_takes_too_long_ends_and_is_counted_no_more(
     assert admitted.count == 0
 
 
-def test_without_any_room_a_handshake_is_not_begun(certificate: tuple[Path, Path]) -> None:
+def test_no_handshake_starts_at_the_connection_limit(certificate: tuple[Path, Path]) -> None:
     async def act(port: int, context: ssl.SSLContext) -> None:
         with pytest.raises(OSError):
             await echo(port, context)

@@ -120,7 +120,7 @@ def test_an_endpoint_serves_masks_of_the_images_size_until_it_is_deleted(aws: An
     sagemaker.delete_model(ModelName="whole")
 
 
-def test_what_a_model_cannot_do_is_a_model_error_with_its_own_status(aws: Any) -> None:
+def test_an_error_of_the_container_is_a_model_error_with_its_status(aws: Any) -> None:
     create_endpoint(aws, "faulty")
     await_status(aws, "faulty", "InService")
     with pytest.raises(ClientError) as caught:
@@ -186,7 +186,7 @@ def write_mxnet(names: list[str]) -> bytes:
         (None, IMAGE, "valid tar.gz archive"),
     ],
 )
-def test_a_foreign_model_fails_its_endpoint_by_name(
+def test_an_unsupported_model_fails_its_endpoint_with_its_name(
     aws: Any, files: dict[str, bytes] | None, image: str, named: str
 ) -> None:
     name = "foreign-" + "".join(filter(str.isalpha, named))[:8]
@@ -199,7 +199,7 @@ def test_a_foreign_model_fails_its_endpoint_by_name(
     aws.client("sagemaker").delete_endpoint(EndpointName=name)
 
 
-def test_what_is_missing_is_refused_by_name(aws: Any) -> None:
+def test_missing_resources_are_refused_with_their_names(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
     with pytest.raises(ClientError, match=r"Could not find model data at s3://drawn/nowhere\.tar\.gz"):
         create_endpoint(aws, "nowhere", artifact="s3://drawn/nowhere.tar.gz")
@@ -265,7 +265,7 @@ def test_sagemakers_typed_resources_and_the_aws_cli_work_unmodified(aws: Any, tm
     assert listed.count("validation mIOU:") == 2
 
 
-def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> None:
+def test_a_restarted_server_restarts_its_endpoints(start_local_aws: Any) -> None:
     aws = start_local_aws()
     aws.client("s3").create_bucket(Bucket="drawn")
     for key in ("model.tar.gz", "early.tar.gz"):
@@ -306,7 +306,7 @@ def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> N
         ),
     ],
 )
-def test_errors_end_an_endpoints_tries_whatever_they_say_and_a_full_disk_does_not(
+def test_an_endpoint_fails_after_three_errors_but_not_on_a_full_disk(
     status: str,
     deployed: Any,
     error: list[Exception],

@@ -69,7 +69,7 @@ def held_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aws: Any, tmp_path: Path) -> None:
+def test_another_listener_on_the_port_of_a_killed_server_gets_no_token(local_aws: Any, tmp_path: Path) -> None:
     folder, url = local_aws.folder, local_aws.url
     assert ask_server(folder, "GET", "/workers") == {"workers": []}
     keys = json.loads((folder / "credentials.json").read_bytes())
@@ -99,7 +99,7 @@ def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aw
         assert set(heard) == {(identity.PATH, None)}
 
 
-def test_a_challenge_that_is_passed_on_to_the_right_server_proves_nothing(shared_aws: Any) -> None:
+def test_a_relayed_challenge_does_not_prove_the_servers_identity(shared_aws: Any) -> None:
     keys = json.loads((shared_aws.folder / "credentials.json").read_bytes())
     connection = connect(shared_aws.url, certificate=None, timeout=10)
     prove(connection, secret_key=keys["secret_key"], url=shared_aws.url)
@@ -109,7 +109,7 @@ def test_a_challenge_that_is_passed_on_to_the_right_server_proves_nothing(shared
     assert heard == [(identity.PATH, None)]
 
 
-def test_the_folders_token_is_told_to_no_other_address(shared_aws: Any, tmp_path: Path) -> None:
+def test_the_data_folders_token_is_not_sent_to_another_address(shared_aws: Any, tmp_path: Path) -> None:
     with impostor() as (url, heard), pytest.raises(RuntimeError, match="GTSEG_OWNER_TOKEN"):
         run_crowd_here(shared_aws.folder, url, masks=tmp_path, workers=1)
     assert heard == []
@@ -141,7 +141,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_whatever_an_impostor_answers_it_is_told_nothing_and_keeps_nobody_waiting(name: str) -> None:
+def test_an_impostors_response_is_refused_within_the_time_limit(name: str) -> None:
     words, drip = ANSWERS[name]
     over = threading.Event()
 
@@ -170,7 +170,7 @@ def test_whatever_an_impostor_answers_it_is_told_nothing_and_keeps_nobody_waitin
     assert b"".join(heard[1:]) == b""
 
 
-def test_a_proof_that_was_heard_before_proves_nothing() -> None:
+def test_a_replayed_proof_is_refused() -> None:
     old = make_proof("secret", "0" * 64, "http://127.0.0.1:1")
 
     def replay(listener: socket.socket) -> None:

@@ -41,7 +41,7 @@ def cut_the_power(objects: FolderObjects, make: Callable[[Draft], Intent], *, ke
     return FolderObjects(Path(objects._folder))
 
 
-def test_an_object_that_was_promised_and_is_whole_is_there_after_a_power_cut(objects: FolderObjects) -> None:
+def test_a_complete_object_with_an_intent_exists_after_a_power_cut(objects: FolderObjects) -> None:
     objects.put("b", "k", b"old")
     later = cut_the_power(objects, lambda draft: Intent("b", "k", describe(draft)), kept_bytes=len(CONTENT))
     found = later.head("b", "k")
@@ -52,7 +52,7 @@ def test_an_object_that_was_promised_and_is_whole_is_there_after_a_power_cut(obj
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 1000])
-def test_an_object_whose_bytes_did_not_reach_the_disk_leaves_the_old_one(
+def test_the_old_object_is_kept_if_the_new_bytes_did_not_reach_the_disk(
     objects: FolderObjects, kept_bytes: int
 ) -> None:
     objects.put("b", "k", b"old")
@@ -62,7 +62,7 @@ def test_an_object_whose_bytes_did_not_reach_the_disk_leaves_the_old_one(
     assert list_intents(later) == []
 
 
-def test_a_part_and_a_completion_are_done_again_from_their_promises(objects: FolderObjects) -> None:
+def test_a_part_and_a_completion_are_carried_out_from_their_intents(objects: FolderObjects) -> None:
     name = objects.uploads.begin(Upload("b", "k"))
 
     def promise_part(draft: Draft) -> Intent:
@@ -80,14 +80,14 @@ def test_a_part_and_a_completion_are_done_again_from_their_promises(objects: Fol
     assert done.uploads.find_completed("b", "k", name)
 
 
-def test_a_promise_whose_bucket_or_upload_is_gone_is_forgotten(objects: FolderObjects) -> None:
+def test_an_intent_for_a_deleted_bucket_or_upload_is_dropped(objects: FolderObjects) -> None:
     objects.index.delete_bucket("b")
     later = cut_the_power(objects, lambda draft: Intent("b", "k", describe(draft)), kept_bytes=len(CONTENT))
     assert list_intents(later) == []
     assert later.sweep() == 1
 
 
-def test_what_the_index_or_the_disk_refuses_leaves_no_file_no_row_and_no_promise(
+def test_a_refused_or_failed_write_leaves_no_file_row_or_intent(
     objects: FolderObjects,
 ) -> None:
     objects.put("b", "k", b"old")

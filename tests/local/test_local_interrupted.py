@@ -31,7 +31,7 @@ INSTANTS = (
 
 
 @pytest.mark.parametrize("module", INSTANTS)
-def test_an_interrupt_while_a_module_is_imported_is_one_line(tmp_path: Path, module: str) -> None:
+def test_an_interrupt_during_imports_prints_one_line(tmp_path: Path, module: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "gtseg", "local", "up", "--data", str(tmp_path / "aws"), "--port", "0"]
@@ -48,7 +48,7 @@ def test_an_interrupt_while_a_module_is_imported_is_one_line(tmp_path: Path, mod
     assert done.stderr.count("\n") == 1
 
 
-def test_an_interrupt_while_exec_starts_its_server_leaves_none(tmp_path: Path) -> None:
+def test_an_interrupt_while_exec_starts_its_server_leaves_no_process(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gtseg", "local", "exec", "--data", str(tmp_path / "aws"), "--", "true"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not (tmp_path / "aws" / "server.log").exists():
@@ -60,7 +60,7 @@ def test_an_interrupt_while_exec_starts_its_server_leaves_none(tmp_path: Path) -
     assert not (tmp_path / "aws" / "server.json").exists()
 
 
-def test_a_port_in_use_is_said_with_its_number_and_the_way_out(tmp_path: Path) -> None:
+def test_a_port_in_use_is_named_with_a_fix(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

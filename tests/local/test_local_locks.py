@@ -8,7 +8,7 @@ from pathlib import Path
 from gtseg.local.locks import is_locked
 
 
-def test_a_file_is_locked_while_a_process_holds_it_alone(tmp_path: Path) -> None:
+def test_a_file_is_locked_while_a_process_holds_an_exclusive_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert not is_locked(path)
     with path.open("w") as file:

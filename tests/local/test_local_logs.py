@@ -36,7 +36,7 @@ def read_on(logs: Any, group: str, stream: str, **arguments: Any) -> tuple[list[
     return [event["message"] for event in page["events"]], page
 
 
-def test_pages_forward_give_every_line_once_and_the_last_token_stays_good(shared_aws: Any) -> None:
+def test_forward_pages_have_every_line_once_and_the_last_token_stays_valid(shared_aws: Any) -> None:
     logs = shared_aws.client("logs")
     lines = [f"line {number}" for number in range(25)]
     start = make_stream(logs, "/forward", "one", lines[:20])
@@ -53,7 +53,7 @@ def test_pages_forward_give_every_line_once_and_the_last_token_stays_good(shared
     assert seen == lines
 
 
-def test_without_a_token_the_last_lines_come_and_the_backward_token_leads_to_the_first(
+def test_the_last_lines_are_returned_first_and_backward_tokens_lead_to_the_start(
     shared_aws: Any,
 ) -> None:
     logs = shared_aws.client("logs")
@@ -73,7 +73,7 @@ def test_a_window_of_time_excludes_its_end(shared_aws: Any) -> None:
     assert read_on(logs, "/window", "one", startFromHead=True, **window)[0] == ["b", "c"]
 
 
-def test_filtering_walks_all_streams_of_a_group_in_time_order(shared_aws: Any) -> None:
+def test_filtering_returns_all_streams_of_a_group_in_time_order(shared_aws: Any) -> None:
     logs = shared_aws.client("logs")
     make_stream(logs, "/filter", "a/1", ["mIOU: 0.1", "loss: 3", "mIOU: 0.2"])
     make_stream(logs, "/filter", "b/1", ["mIOU: 0.3"])
@@ -104,7 +104,7 @@ def test_groups_and_streams_are_listed_by_prefix_and_latest_event(shared_aws: An
         logs.describe_log_streams(logGroupName="/listed")
 
 
-def test_wrong_names_order_and_tokens_are_refused(shared_aws: Any) -> None:
+def test_invalid_names_orders_and_tokens_are_refused(shared_aws: Any) -> None:
     logs = shared_aws.client("logs")
     make_stream(logs, "/wrong", "one", [])
     with pytest.raises(logs.exceptions.ResourceAlreadyExistsException):
@@ -134,18 +134,18 @@ def test_wrong_names_order_and_tokens_are_refused(shared_aws: Any) -> None:
         ("one -WARN", ["ERROR one"]),
     ],
 )
-def test_patterns_take_terms_phrases_options_and_exclusions(pattern: str, found: list[str]) -> None:
+def test_patterns_support_terms_phrases_options_and_exclusions(pattern: str, found: list[str]) -> None:
     matches = compile_pattern(pattern)
     assert [line for line in ("ERROR one", "ERROR two", "WARN one") if matches(line)] == found
 
 
 @pytest.mark.parametrize("pattern", ["{ $.x = 1 }", "[a, b]", "%x+%", 'half "open'])
-def test_patterns_that_would_be_misread_are_refused(pattern: str) -> None:
+def test_unsupported_patterns_are_refused(pattern: str) -> None:
     with pytest.raises(ServiceError, match="InvalidParameterException"):
         compile_pattern(pattern)
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs"]), min_size=1).filter(str.strip), st.text())
-def test_a_quoted_phrase_finds_itself_wherever_it_stands(phrase: str, around: str) -> None:
+def test_a_quoted_phrase_matches_anywhere_in_a_line(phrase: str, around: str) -> None:
     quoted = phrase.replace("\\", "\\\\").replace('"', '\\"')
     assert compile_pattern(f'"{quoted}"')(around + phrase + around)

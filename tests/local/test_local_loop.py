@@ -11,7 +11,7 @@ from gtseg.local import loop
 from gtseg.local.loop import Loop, Threads
 
 
-def test_a_busy_step_is_taken_again_at_once_and_an_idle_one_after_a_wait() -> None:
+def test_a_busy_step_is_repeated_at_once_and_an_idle_one_after_a_wait() -> None:
     waits: list[float] = []
     enough = threading.Event()
     steps = iter([True, True, False, True])
@@ -27,7 +27,7 @@ def test_a_busy_step_is_taken_again_at_once_and_an_idle_one_after_a_wait() -> No
     assert next(steps, "all taken") == "all taken"
 
 
-def test_a_step_that_fails_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "FAILURE_SECONDS", 0.0)
     done = threading.Event()
     outcomes = iter([ZeroDivisionError, ZeroDivisionError])
@@ -44,7 +44,7 @@ def test_a_step_that_fails_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> No
     looped.stop()
 
 
-def test_a_loop_that_waits_for_others_is_woken_to_end() -> None:
+def test_a_waiting_loop_is_woken_to_stop() -> None:
     bell = threading.Event()
     looped = Loop("test", lambda: False, seconds=600.0, wait=bell.wait, wake=bell.set)
     looped.start()
@@ -52,7 +52,7 @@ def test_a_loop_that_waits_for_others_is_woken_to_end() -> None:
     assert bell.is_set()
 
 
-def test_threads_are_known_by_name_until_they_end() -> None:
+def test_running_threads_are_listed_by_name() -> None:
     threads, end = Threads("test"), threading.Event()
     threads.start("one", end.wait)  # type: ignore[arg-type]
     assert threads.running() == {"one"}
@@ -61,7 +61,7 @@ def test_threads_are_known_by_name_until_they_end() -> None:
     assert threads.running() == set()
 
 
-def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
+def test_a_hanging_thread_does_not_keep_the_process_alive() -> None:
     threads, end = Threads("test"), threading.Event()
     threads.start("hangs", end.wait)  # type: ignore[arg-type]
     threads.join(patience=0.0)
@@ -70,7 +70,7 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
     end.set()
 
 
-def test_a_step_that_hangs_keeps_nobody_from_stopping(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_hanging_step_does_not_block_stopping(caplog: pytest.LogCaptureFixture) -> None:
     begun, end = threading.Event(), threading.Event()
     looped = Loop("hanging", lambda: begun.set() or end.wait(60), seconds=0.0)  # type: ignore[func-returns-value]
     looped.start()

@@ -114,7 +114,7 @@ def test_every_member_of_every_json_operation_is_accounted_for(services: dict[st
     assert ignored == {}
 
 
-def test_the_tables_name_members_that_exist_each_once_and_with_a_reason(
+def test_the_tables_name_existing_members_once_with_a_reason(
     services: dict[str, JsonService],
 ) -> None:
     operations = {name: service for service in services.values() for name in service.operations}
@@ -177,7 +177,7 @@ CASES = [(operation, path) for operation, paths in REFUSED.items() for path in p
 
 
 @pytest.mark.parametrize(("operation", "path"), CASES)
-def test_a_refused_member_is_refused_whatever_else_is_asked(
+def test_a_refused_member_is_refused_in_any_request(
     services: dict[str, JsonService], operation: str, path: str
 ) -> None:
     service = next(service for service in services.values() if operation in service.operations)
@@ -187,7 +187,7 @@ def test_a_refused_member_is_refused_whatever_else_is_asked(
         refuse_members(operation, request)
 
 
-def test_the_door_of_the_json_services_asks_before_the_handler(services: dict[str, JsonService]) -> None:
+def test_json_services_check_members_before_the_handler(services: dict[str, JsonService]) -> None:
     body = json.dumps({"logGroupName": "g", "kmsKeyId": "k"}).encode()
     status, _, answer = services["logs"].answer("Logs_20140328.CreateLogGroup", body)
     assert (status, b"kmsKeyId is not supported" in answer) == (400, True)

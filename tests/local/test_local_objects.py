@@ -42,7 +42,7 @@ def test_bytes_streams_and_paths_are_stored_alike(objects: FolderObjects, tmp_pa
     )
 
 
-def test_a_path_can_still_be_read_after_its_object_was_replaced(objects: FolderObjects) -> None:
+def test_a_file_of_an_object_stays_readable_after_its_replacement(objects: FolderObjects) -> None:
     objects.put("photos", "k", LARGE)
     with objects.file("photos", "k") as path:
         objects.put("photos", "k", b"new")
@@ -54,7 +54,7 @@ def test_a_path_can_still_be_read_after_its_object_was_replaced(objects: FolderO
 
 
 @pytest.mark.parametrize("body", [b"small", LARGE])
-def test_a_stream_goes_on_with_the_object_that_was_opened(objects: FolderObjects, body: bytes) -> None:
+def test_a_stream_continues_with_the_opened_object_after_its_replacement(objects: FolderObjects, body: bytes) -> None:
     objects.put("photos", "k", body)
     with objects.open("photos", "k") as stream:
         objects.put("photos", "k", b"new")
@@ -64,7 +64,7 @@ def test_a_stream_goes_on_with_the_object_that_was_opened(objects: FolderObjects
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("body", [b"small", LARGE])
-def test_a_download_is_a_new_file_and_never_replaces_one(
+def test_a_download_creates_a_new_file_and_replaces_none(
     objects: FolderObjects, tmp_path: Path, body: bytes, shared: bool
 ) -> None:
     objects.put("photos", "k", body)
@@ -85,7 +85,7 @@ def test_a_copy_keeps_type_and_metadata(objects: FolderObjects) -> None:
         assert (made.content_type, made.metadata, objects.get("photos", "copy")) == ("a/b", {"m": "1"}, body)
 
 
-def test_what_is_missing_is_named(objects: FolderObjects) -> None:
+def test_missing_objects_and_buckets_are_named(objects: FolderObjects) -> None:
     assert objects.head("photos", "k") is None
     for bucket, code in (("photos", "NoSuchKey"), ("nothing", "NoSuchBucket")):
         with pytest.raises(ServiceError) as refusal:
@@ -96,7 +96,7 @@ def test_what_is_missing_is_named(objects: FolderObjects) -> None:
     assert [path for path in (objects.files.folder).rglob("*") if path.is_file()] == []
 
 
-def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: FolderObjects) -> None:
+def test_a_listing_is_sorted_by_bytes_and_tolerates_concurrent_deletion(objects: FolderObjects) -> None:
     keys = ["photos", "a/é", "a/z", "a", "\U0001f422", "\uffff"]
     for key in keys:
         objects.put("photos", key, b"")
@@ -108,7 +108,7 @@ def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: Fol
     assert list(objects.list("photos")) == []
 
 
-def test_a_stream_that_breaks_leaves_the_old_object(objects: FolderObjects) -> None:
+def test_a_broken_stream_leaves_the_old_object(objects: FolderObjects) -> None:
     class Broken(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
             raise OSError("gone")
@@ -119,7 +119,7 @@ def test_a_stream_that_breaks_leaves_the_old_object(objects: FolderObjects) -> N
     assert objects.get("photos", "k") == b"old"
 
 
-def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(objects: FolderObjects, tmp_path: Path) -> None:
+def test_only_leftovers_of_an_interrupted_run_are_deleted(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("photos", "k", b"kept")
     with objects.files.begin() as draft:
         draft.write(b"never committed")
@@ -133,7 +133,7 @@ def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(objects: Fol
 
 
 @pytest.mark.parametrize("uri", ["photos/k", "s3://", "https://photos/k", ""])
-def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+def test_an_invalid_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(ServiceError, match="is not an S3 URI"):
         split_uri(uri)
 
@@ -155,7 +155,7 @@ def test_small_objects_are_in_the_index_and_large_ones_in_files(objects: FolderO
     assert (objects.get("photos", "small"), objects.get("photos", "large")) == (small, LARGE)
 
 
-def test_a_small_object_has_a_file_for_as_long_as_one_is_needed(objects: FolderObjects) -> None:
+def test_a_small_object_has_a_file_only_while_it_is_in_use(objects: FolderObjects) -> None:
     objects.put("photos", "small", b"body")
     with objects.file("photos", "small") as path:
         assert path.read_bytes() == b"body"
@@ -163,7 +163,7 @@ def test_a_small_object_has_a_file_for_as_long_as_one_is_needed(objects: FolderO
     assert count_small(objects) == 1
 
 
-def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects: FolderObjects) -> None:
+def test_the_bytes_of_replaced_and_deleted_small_objects_are_removed(objects: FolderObjects) -> None:
     for body in (b"1", b"2", b"3"):
         objects.put("photos", "k", body)
     assert count_small(objects) == 1
@@ -188,7 +188,7 @@ def test_small_objects_are_checked_at_every_read(objects: FolderObjects) -> None
         objects.get("bucket", "key")
 
 
-def test_a_deleted_bucket_takes_no_object(objects: FolderObjects) -> None:
+def test_writing_to_a_deleted_bucket_is_refused(objects: FolderObjects) -> None:
     objects.create_bucket("short")
     objects.index.check_bucket_early("short")
     objects.index.delete_bucket("short")

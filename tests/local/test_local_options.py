@@ -10,7 +10,7 @@ from gtseg.local.embedded import Options
 from gtseg.local.options import ServerOptions, read_values
 
 
-def test_the_flags_are_those_options_that_are_not_at_their_default(tmp_path: Path) -> None:
+def test_flags_are_made_for_options_that_differ_from_their_default(tmp_path: Path) -> None:
     options = ServerOptions(train_seconds=5.0, crowd_masks=tmp_path, crowd_void=0, crowd_drop_void=True)
     flags = ["--train-seconds=5.0", f"--crowd-masks={tmp_path}", "--crowd-void=0", "--crowd-drop-void"]
     assert options.flags() == flags
@@ -28,6 +28,6 @@ def test_a_server_has_every_option_of_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("text", ["1-", "a", "1,1", "300"])
-def test_mask_values_that_are_none_name_the_option(text: str) -> None:
+def test_invalid_mask_values_are_refused_with_the_option(text: str) -> None:
     with pytest.raises(ValueError, match=f"--label-values {text}: must be distinct values"):
         read_values(text, "--label-values")

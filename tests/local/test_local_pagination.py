@@ -35,12 +35,12 @@ def place(item: Item) -> Place:
     st.integers(1, 4),
     st.sampled_from(["Ascending", "Descending"]),
 )
-def test_pages_of_any_size_give_every_item_once_in_order(items: list[Item], size: int, order: str) -> None:
+def test_pages_of_any_size_have_every_item_once_in_order(items: list[Item], size: int, order: str) -> None:
     expected = sorted(items, reverse=order == "Descending")
     assert walk(items, MaxResults=size, SortOrder=order) == expected
 
 
-def test_items_that_go_between_two_pages_move_nothing() -> None:
+def test_items_deleted_between_two_pages_do_not_shift_the_next_page() -> None:
     items = [(0, "a"), (0, "b"), (0, "c"), (0, "d")]
     page, token = read_paging({"MaxResults": 2}, size=10).select(items, place)
     rest, _ = read_paging({"NextToken": token}, size=10).select(items[2:], place)

@@ -33,7 +33,7 @@ def objects(tmp_path: Path) -> Iterator[FolderObjects]:
 
 
 @pytest.mark.parametrize(("reason", "key"), [*HOSTILE.items(), ("names a folder", ""), ("names a folder", "a/.")])
-def test_a_key_that_cannot_be_a_file_below_the_folder_is_refused(tmp_path: Path, reason: str, key: str) -> None:
+def test_a_key_that_is_not_a_path_below_the_folder_is_refused(tmp_path: Path, reason: str, key: str) -> None:
     with pytest.raises(UnsafeKey, match=reason):
         path_below(tmp_path, key)
 
@@ -43,7 +43,7 @@ def test_any_other_key_is_a_path_below_the_folder(tmp_path: Path, key: str) -> N
     assert path_below(tmp_path, key) == tmp_path / key
 
 
-def test_a_link_may_lead_elsewhere_in_the_folder_but_not_out_of_it(tmp_path: Path) -> None:
+def test_a_link_may_point_within_the_folder_but_not_outside(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "real").mkdir(parents=True)
     (folder / "inside").symlink_to("real")
@@ -56,7 +56,7 @@ def test_a_link_may_lead_elsewhere_in_the_folder_but_not_out_of_it(tmp_path: Pat
 
 
 @given(st.text("ab./\0 \\", max_size=12))
-def test_no_key_at_all_leaves_the_folder(key: str) -> None:
+def test_no_key_escapes_the_folder(key: str) -> None:
     folder = Path("/data/folder")
     try:
         path = path_below(folder, key)
@@ -87,7 +87,7 @@ def test_a_checkpoint_is_never_written_outside_the_jobs_folder(
     assert list_outside(tmp_path, folder) == [victim]
 
 
-def test_checkpoints_are_copies_that_the_algorithm_may_change(objects: FolderObjects, tmp_path: Path) -> None:
+def test_checkpoints_are_writable_copies(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "ckpt/deep/state", bytes(100_000))
     Checkpoints(objects, {"CheckpointConfig": {"S3Uri": "s3://b/ckpt"}}, tmp_path / "job").download()
     (tmp_path / "job" / "deep" / "state").write_bytes(b"changed")

@@ -112,7 +112,7 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_picture_is_refused_and_starts_no_program(
+def test_a_hostile_image_is_refused_and_starts_no_program(
     name: str, reader: str, tmp_path: Path, interpreter: Path
 ) -> None:
     error, read = READERS[reader]
@@ -123,7 +123,7 @@ def test_a_hostile_picture_is_refused_and_starts_no_program(
     assert not interpreter.exists()
 
 
-def test_the_trap_works_where_pillow_chooses_the_format(tmp_path: Path, interpreter: Path) -> None:
+def test_pillow_alone_would_start_the_postscript_interpreter(tmp_path: Path, interpreter: Path) -> None:
     with (
         Image.open(io.BytesIO(POSTSCRIPT)) as image,
         contextlib.suppress(OSError, subprocess.CalledProcessError),
@@ -133,11 +133,11 @@ def test_the_trap_works_where_pillow_chooses_the_format(tmp_path: Path, interpre
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_png_is_read_by_every_reader(reader: str, tmp_path: Path) -> None:
+def test_every_reader_reads_a_png(reader: str, tmp_path: Path) -> None:
     READERS[reader][1](PNG, tmp_path)
 
 
-def test_a_jpeg_of_two_pictures_is_its_first(tmp_path: Path) -> None:
+def test_a_jpeg_with_two_images_is_read_as_its_first(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (32, 24), color) for color in ("red", "blue")]
     file = io.BytesIO()
     pictures[0].save(file, "MPO", save_all=True, append_images=pictures[1:])
@@ -151,7 +151,7 @@ def test_a_jpeg_of_two_pictures_is_its_first(tmp_path: Path) -> None:
         assert image[0, 0].tolist() == pytest.approx([0, 0, 254], abs=3)
 
 
-def test_an_error_of_the_picture_says_what_is_wrong() -> None:
+def test_the_error_of_a_damaged_image_gives_the_reason() -> None:
     with (
         pytest.raises(PictureError, match="has 11000x11000 pixels, more than the allowed 100000000"),
         open_picture(HOSTILE["11,000 x 11,000"]),
@@ -161,7 +161,7 @@ def test_an_error_of_the_picture_says_what_is_wrong() -> None:
         pass
 
 
-def test_pictures_are_opened_in_one_place_of_the_embedded_aws() -> None:
+def test_the_embedded_aws_opens_images_in_one_module_only() -> None:
     calls = {
         path.name
         for path in LOCAL.rglob("*.py")
@@ -171,7 +171,7 @@ def test_pictures_are_opened_in_one_place_of_the_embedded_aws() -> None:
     assert calls == {"pictures.py"}
 
 
-def test_a_progressive_picture_as_programs_write_it_is_opened() -> None:
+def test_a_normal_progressive_jpeg_is_opened() -> None:
     for body in (save("JPEG", progressive=True), scan(50)):
         with open_picture(body) as image:
             assert np.array(image).shape == (6, 8)

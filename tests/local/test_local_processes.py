@@ -45,7 +45,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     launch(tmp_path, "pass").wait(30)
 
 
-def test_sigterm_reaches_the_process_and_its_own_exit_code_comes_back(tmp_path: Path) -> None:
+def test_sigterm_is_delivered_and_the_exit_code_is_returned(tmp_path: Path) -> None:
     process = launch(tmp_path, PATIENT)
     await_output(process)
     stranger = Process(tmp_path)
@@ -54,7 +54,7 @@ def test_sigterm_reaches_the_process_and_its_own_exit_code_comes_back(tmp_path: 
     assert stranger.exit_code() == 7
 
 
-def test_one_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     process = launch(tmp_path, deaf)
     await_output(process)
@@ -62,7 +62,7 @@ def test_one_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path) -> N
     assert not process.alive()
 
 
-def test_a_stale_pid_file_kills_nobody(tmp_path: Path) -> None:
+def test_a_stale_pid_file_does_not_kill_another_process(tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     (tmp_path / "pid").write_text(str(bystander.pid))
     (tmp_path / "lock").touch()
@@ -73,7 +73,7 @@ def test_a_stale_pid_file_kills_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dies_with_us", [False, True])
-def test_only_a_process_that_is_to_die_with_its_parent_does(tmp_path: Path, dies_with_us: bool) -> None:
+def test_a_process_ends_with_its_parent_only_if_requested(tmp_path: Path, dies_with_us: bool) -> None:
     parent = f"""
 import os, sys
 from pathlib import Path
@@ -95,7 +95,7 @@ os.kill(os.getpid(), 9)
         assert child.exit_code() is None, "killed with its shell: nobody knows how it ended"
 
 
-def test_a_process_of_low_priority_is_so_among_sessions_too(tmp_path: Path) -> None:
+def test_a_low_priority_also_applies_between_sessions(tmp_path: Path) -> None:
     """Nice values count within a session alone where the kernel groups processes by session."""
     group = Path("/proc/self/autogroup")
     code = (

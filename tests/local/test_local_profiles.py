@@ -32,7 +32,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_a_client_of_the_profile_reaches_this_server_and_no_other(
+def test_clients_with_the_profile_use_this_server_only(
     shared_aws: Any, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [
@@ -60,7 +60,7 @@ def test_a_client_of_the_profile_reaches_this_server_and_no_other(
     assert client.list_workteams()["Workteams"]
 
 
-def test_a_new_file_is_its_owners_alone_and_links_stay_links(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_new_file_is_private_and_links_are_kept(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "elsewhere").write_text("[other]\naws_access_key_id = x\n")
     (tmp_path / "elsewhere").chmod(0o640)
@@ -72,7 +72,7 @@ def test_a_new_file_is_its_owners_alone_and_links_stay_links(environ: dict[str, 
     assert (tmp_path / "elsewhere").read_text().startswith("[other]\naws_access_key_id = x\n\n[labels]\n")
 
 
-def test_an_own_profile_is_replaced_and_all_else_stays(environ: dict[str, str], tmp_path: Path) -> None:
+def test_gtsegs_own_profile_is_replaced_and_the_rest_is_kept(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text(CONFIG)
     (tmp_path / "aws" / "credentials").write_text("[labels]\naws_access_key_id = OURS\naws_secret_access_key = old\n")
@@ -83,7 +83,7 @@ def test_an_own_profile_is_replaced_and_all_else_stays(environ: dict[str, str], 
     assert write(OURS, environ) == []
 
 
-def test_another_profile_of_that_name_is_left_alone(environ: dict[str, str], tmp_path: Path) -> None:
+def test_another_programs_profile_of_that_name_is_not_changed(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text(CONFIG)
     with pytest.raises(ServiceError, match=r"aws/config has a profile labels with other keys"):
@@ -93,7 +93,7 @@ def test_another_profile_of_that_name_is_left_alone(environ: dict[str, str], tmp
 
 
 @pytest.mark.parametrize("name", ["default", "", "two words", "a]b", "x" * 65, "a\nb"])
-def test_a_name_that_cannot_be_is_refused(name: str) -> None:
+def test_an_invalid_profile_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="profile"):
         check_name(name)
 
@@ -103,7 +103,7 @@ def test_a_name_that_cannot_be_is_refused(name: str) -> None:
         st.sampled_from(["[profile labels]", "[profile b]", "[labels]", "region = x", "# c", "", "  s3 =", "   a = b"])
     )
 )
-def test_replacing_twice_is_replacing_once_and_botocore_reads_it(lines: list[str]) -> None:
+def test_replacing_a_profile_is_idempotent_and_botocore_reads_it(lines: list[str]) -> None:
     text = "\n".join(lines)
     once = _replaced(text, "profile labels", OURS.config)
     assert _replaced(once, "profile labels", OURS.config) == once
@@ -111,7 +111,7 @@ def test_replacing_twice_is_replacing_once_and_botocore_reads_it(lines: list[str
     assert others == [line for line in lines if line.startswith("[") and line != "[profile labels]"]
 
 
-def test_botocore_reads_what_is_written(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_botocore_reads_written_profiles(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     write(OURS, environ)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)

@@ -66,7 +66,7 @@ def start(records: Records[QueuedWork]) -> Iterator[Any]:
         queue.stop()
 
 
-def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
+def test_the_number_of_running_jobs_is_limited_and_the_oldest_run_first(
     records: Records[QueuedWork], start: Any
 ) -> None:
     for number in range(5):
@@ -83,7 +83,7 @@ def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
     assert work.most == 2
 
 
-def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Records[QueuedWork], start: Any) -> None:
+def test_an_interrupted_job_continues_before_older_queued_ones(records: Records[QueuedWork], start: Any) -> None:
     add(records, "waits")
     add(records, "began", stage="running")
     work = Work(records)
@@ -92,7 +92,7 @@ def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Recor
     assert work.started == ["began"]
 
 
-def test_a_queued_job_that_is_stopped_needs_no_place(records: Records[QueuedWork], start: Any) -> None:
+def test_a_queued_job_is_stopped_without_running(records: Records[QueuedWork], start: Any) -> None:
     add(records, "runs", stage="running")
     add(records, "stopped", status="Stopping")
     work = Work(records)

@@ -24,9 +24,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("text", CASES)
-def test_files_are_named_as_a_container_names_them(text: str) -> None:
+def test_failure_reasons_name_files_as_in_the_container(text: str) -> None:
     assert failure_reason(text, DATA) == CASES[text]
 
 
-def test_a_reason_is_as_long_as_aws_lets_it_be() -> None:
+def test_a_failure_reason_is_truncated_to_awss_limit() -> None:
     assert len(failure_reason("x" * 5000, DATA)) == 1024

@@ -51,7 +51,7 @@ def walk(records: Records[NoWork], **request: Any) -> list[str]:
             return names
 
 
-def test_a_record_comes_back_with_its_times(store: Store) -> None:
+def test_a_record_is_stored_with_its_times(store: Store) -> None:
     records, moment = Records(store, "training-job", Progress), now()
     answer = {"CreationTime": moment, "Transitions": [{"StartTime": moment}], "Name": "ä"}
     assert records.add(Record("one", "InProgress", answer, Progress(3, moment), "parent"))
@@ -61,7 +61,7 @@ def test_a_record_comes_back_with_its_times(store: Store) -> None:
     assert not records.add(Record("one", "Failed", answer, Progress())), "a name is taken once"
 
 
-def test_a_change_that_fails_changes_nothing(records: Records[NoWork]) -> None:
+def test_a_failed_change_is_rolled_back(records: Records[NoWork]) -> None:
     add(records, "one")
 
     def fail_halfway() -> None:
@@ -79,7 +79,7 @@ def test_a_change_that_fails_changes_nothing(records: Records[NoWork]) -> None:
 
 @pytest.mark.parametrize("sort", ["Name", "CreationTime", "Status"])
 @pytest.mark.parametrize("order", ["Ascending", "Descending"])
-def test_pages_give_every_record_once_in_order(records: Records[NoWork], sort: str, order: str) -> None:
+def test_pages_have_every_record_once_in_order(records: Records[NoWork], sort: str, order: str) -> None:
     for number in range(7):
         add(records, f"job-{number}", status=("Completed", "Failed")[number % 2], age=number // 2)
     names = walk(records, SortBy=sort, SortOrder=order, MaxResults=2)
@@ -88,7 +88,7 @@ def test_pages_give_every_record_once_in_order(records: Records[NoWork], sort: s
     assert names == backwards[::-1]
 
 
-def test_a_record_that_comes_between_two_pages_moves_nothing(records: Records[NoWork]) -> None:
+def test_a_record_added_between_two_pages_does_not_shift_the_next_page(records: Records[NoWork]) -> None:
     for name in "bcd":
         add(records, name)
     page, token = records.page({"SortBy": "Name", "MaxResults": 2})
@@ -107,12 +107,12 @@ def test_filters_narrow_the_listing(records: Records[NoWork]) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "bm9wZQ==", "WzFd"])
-def test_a_token_from_elsewhere_is_refused(records: Records[NoWork], token: str) -> None:
+def test_an_invalid_pagination_token_is_refused(records: Records[NoWork], token: str) -> None:
     with pytest.raises(ServiceError, match="Invalid NextToken"):
         records.page({"NextToken": token})
 
 
-def test_the_work_that_version_0_1_0_kept_is_read(store: Store) -> None:
+def test_work_stored_by_version_0_1_0_is_read(store: Store) -> None:
     rows = [
         ("training-job", '{"stage": "ended", "ran": 0.0, "launched": 1.5, "stream": "s", "offset": 13992}'),
         ("transform-job", '{"stage": "queued", "container": {"Image": "i"}, "role": "r"}'),

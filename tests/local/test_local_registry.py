@@ -10,7 +10,7 @@ from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
 
 
-def test_services_are_made_with_their_operations_and_components_can_be_stopped(tmp_path: Path) -> None:
+def test_services_have_their_operations_and_components_can_be_stopped(tmp_path: Path) -> None:
     store = Store(tmp_path / "aws")
     services, components = register_services(Embedded(store, FolderObjects(store.folder)))
     assert set(services) == {"sagemaker", "logs", "cognito-idp"}

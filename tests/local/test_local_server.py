@@ -53,7 +53,7 @@ def test_sigterm_ends_the_server_cleanly(local_aws: Any) -> None:
     assert not announced.exists()
 
 
-def test_sigterm_takes_no_new_requests_and_lets_those_under_way_arrive(local_aws: Any) -> None:
+def test_sigterm_refuses_new_requests_and_completes_running_ones(local_aws: Any) -> None:
     body = json.dumps({"name": "Ada", "team": "gtseg"}).encode()
     head = (
         f"POST /_portal/api/workers HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {local_aws.owner_token}\r\n"

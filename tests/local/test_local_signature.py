@@ -52,7 +52,7 @@ def check(request: AWSRequest, *, now: datetime | None = None, path: str | None 
     query=st.dictionaries(TEXTS.filter(bool), TEXTS, max_size=3),
     value=st.text(alphabet="ab  ", max_size=6),
 )
-def test_what_botocore_signs_is_accepted(key: str, query: dict[str, str], value: str) -> None:
+def test_requests_signed_by_botocore_are_accepted(key: str, query: dict[str, str], value: str) -> None:
     from urllib.parse import quote
 
     encoded = "&".join(f"{quote(name, safe='-_.~')}={quote(text, safe='-_.~')}" for name, text in query.items())
@@ -61,7 +61,7 @@ def test_what_botocore_signs_is_accepted(key: str, query: dict[str, str], value:
 
 
 @pytest.mark.parametrize("service", ["s3", "sagemaker"])
-def test_a_changed_path_a_wrong_secret_or_an_old_request_is_refused(service: str) -> None:
+def test_a_changed_path_a_wrong_secret_and_an_old_request_are_refused(service: str) -> None:
     request = sign(service, "http://localhost:1/endpoints/a%20b/invocations")
     check(request)
     with pytest.raises(ServiceError, match="SignatureDoesNotMatch"):
@@ -97,7 +97,7 @@ def test_malformed_authorization_is_a_client_error(header: str) -> None:
         ("sagemaker", "x-amz-security-token"),
     ],
 )
-def test_a_header_that_was_added_after_signing_is_refused(service: str, name: str) -> None:
+def test_a_header_added_after_signing_is_refused(service: str, name: str) -> None:
     request = sign(service, "http://localhost:1/bucket/key", {"x-amz-meta-a": "b"})
     check(request)
     request.headers[name] = "added"
@@ -108,7 +108,7 @@ def test_a_header_that_was_added_after_signing_is_refused(service: str, name: st
         assert (refusal.value.code, refusal.value.fields) == ("AccessDenied", {"HeadersNotSigned": name})
 
 
-def test_an_unsigned_payload_hash_is_tolerated_and_an_unsigned_host_is_not() -> None:
+def test_an_unsigned_payload_hash_is_accepted_and_an_unsigned_host_is_refused() -> None:
     request = sign("s3", "http://localhost:1/bucket/key")
     parts = urlsplit(request.url)
     headers = {name.lower(): value for name, value in request.headers.items()} | {"host": parts.netloc}

@@ -93,20 +93,20 @@ def label(desk: Desk, name: str) -> tuple[bytes, list[bytes]]:
     return manifest, [desk.read(line["mask-ref"]) for line in desk.manifest(name)]
 
 
-def test_a_job_over_another_s3_service_ends_in_the_bytes_of_one_in_the_data_folder(
+def test_a_job_over_another_s3_service_writes_the_same_bytes_as_in_the_data_folder(
     far_aws: LocalAWS, shared_aws: LocalAWS, masks: Path, start_local_aws: Any
 ) -> None:
     near = start_local_aws(options={"crowd_masks": masks})
     assert label(FarDesk(far_aws, shared_aws), "job") == label(Desk(near), "job")
 
 
-def test_s3_requests_are_refused_with_the_address_of_the_objects(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+def test_s3_requests_are_refused_with_the_address_of_the_s3_service(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
     with pytest.raises(ClientError, match=re.escape(shared_aws.url)) as refusal:
         far_aws.client("s3").list_buckets()
     assert refusal.value.response["Error"]["Code"] == "NotImplemented"
 
 
-def test_only_labeling_is_served_where_that_was_asked_for(far_aws: LocalAWS) -> None:
+def test_the_option_only_labeling_limits_the_services(far_aws: LocalAWS) -> None:
     assert far_aws.client("sagemaker").list_workteams()["Workteams"]
     for service, call in (
         ("sagemaker", "list_training_jobs"),
@@ -133,7 +133,7 @@ def test_a_folder_with_unfinished_jobs_keeps_its_storage(tmp_path: Path) -> None
         keep_storage(tmp_path, "", unfinished=1)
 
 
-def test_what_to_export_leads_s3_to_its_service_and_keys_to_no_other(tmp_path: Path) -> None:
+def test_exported_lines_use_the_s3_service_and_contain_no_keys_for_it(tmp_path: Path) -> None:
     serving = Serving("http://here:1", 1, "AKIA", "secret", "token")
 
     def export(**options: Any) -> str:
@@ -149,7 +149,7 @@ def test_what_to_export_leads_s3_to_its_service_and_keys_to_no_other(tmp_path: P
         assert "gtseg local profile labels --write" in export(**options)
 
 
-def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
+def test_the_credentials_of_an_s3_service_are_accepted_by_its_labeling_server(
     far_aws: LocalAWS, shared_aws: LocalAWS
 ) -> None:
     owner = {"aws_access_key_id": shared_aws.access_key, "aws_secret_access_key": shared_aws.secret_key}
@@ -172,14 +172,14 @@ def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
         (["--s3", "aws", "--s3-profile", "no-such-profile"], "'no-such-profile'"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_one_line(flags: list[str], words: str, tmp_path: Path) -> None:
+def test_invalid_storage_options_are_reported_in_one_line(flags: list[str], words: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.app, ["up", "--port=0", f"--data={tmp_path}", *flags])
     assert result.exit_code in (1, 2)
     assert words in result.output
     assert "Traceback" not in result.output
 
 
-def test_picture_links_of_task_pages_are_served_here_and_end_with_the_worker(
+def test_image_links_of_task_pages_work_until_the_worker_is_removed(
     pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
     desk = FarDesk(*pair)
@@ -219,7 +219,7 @@ def submit(worker: Any, task: dict[str, Any]) -> None:
     assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
 
 
-def test_a_storage_that_is_dead_from_the_start_is_told_before_anybody_needs_it(tmp_path: Path) -> None:
+def test_a_storage_unreachable_at_start_is_reported_at_once(tmp_path: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
     server = LocalAWS(tmp_path / "aws", options={"s3": "http://127.0.0.1:9"}, variables=keys)
     try:
@@ -229,7 +229,7 @@ def test_a_storage_that_is_dead_from_the_start_is_told_before_anybody_needs_it(t
         server.stop()
 
 
-def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_back(
+def test_answers_are_kept_while_the_storage_is_unavailable_and_then_written_once(
     own_pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
     far, storage = own_pair
@@ -262,7 +262,7 @@ def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_
         assert len(desk.keys(f"{folder}{kind}")) == wanted, kind
 
 
-def test_an_image_that_is_replaced_fails_with_that_reason_and_its_answer_is_kept(
+def test_a_replaced_image_fails_with_the_reason_and_its_answer_is_kept(
     pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
     far, storage = pair
@@ -289,7 +289,7 @@ def test_an_image_that_is_replaced_fails_with_that_reason_and_its_answer_is_kept
     assert len(kept) == 1
 
 
-def test_check_tries_the_rights_of_the_running_server(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+def test_check_tests_the_rights_of_the_running_server(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
     desk = FarDesk(far_aws, shared_aws)
     desk.await_end(desk.create(1))
     check = ["check", "--s3", f"--data={far_aws.folder}"]
@@ -313,7 +313,7 @@ def read_metrics(aws: LocalAWS, token: str, path: str = "/metrics") -> str:
         return str(answer.read().decode())
 
 
-def test_metrics_are_prometheus_own_form_and_the_owners_alone(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+def test_metrics_have_prometheus_format_and_require_the_owners_token(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
     for aws, kind in ((far_aws, "s3"), (shared_aws, "folder")):
         families = {f.name: f for f in text_string_to_metric_families(read_metrics(aws, aws.owner_token))}
         assert families["gtseg_info"].samples[0].labels["storage"] == kind
@@ -324,7 +324,7 @@ def test_metrics_are_prometheus_own_form_and_the_owners_alone(far_aws: LocalAWS,
     assert "gtseg_storage_requests_total" in read_metrics(far_aws, far_aws.owner_token, "/_gtseg/metrics")
 
 
-def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
+def test_a_bucket_may_be_named_metrics(shared_aws: LocalAWS) -> None:
     s3 = shared_aws.client("s3")
     s3.create_bucket(Bucket="metrics")
     s3.put_object(Bucket="metrics", Key="k", Body=b"x")
@@ -348,7 +348,7 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
         ),
     ],
 )
-def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:
+def test_the_public_health_response_reports_unavailable_storage_without_names(reason: str) -> None:
     told = redact_names(StorageState("s3", "https://minio.lan:9000", reason, 1.0))
     assert told.reason
     assert "secret" not in told.reason

@@ -25,7 +25,7 @@ def names(store: Store) -> list[str]:
     return [row["name"] for row in store.read().execute("SELECT name FROM job ORDER BY name")]
 
 
-def test_credentials_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
+def test_credentials_are_created_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
     first = Store(tmp_path)
     assert Store(tmp_path).credentials == first.credentials
     assert stat.S_IMODE((tmp_path / "credentials.json").stat().st_mode) == 0o600
@@ -42,7 +42,7 @@ def insert_and_fail(store: Store) -> None:
         raise RuntimeError
 
 
-def test_a_transaction_that_raises_leaves_nothing_of_itself_or_of_nested_ones(store: Store) -> None:
+def test_a_failed_transaction_is_rolled_back_with_nested_ones(store: Store) -> None:
     with pytest.raises(RuntimeError):
         insert_and_fail(store)
     assert names(store) == []
@@ -50,7 +50,7 @@ def test_a_transaction_that_raises_leaves_nothing_of_itself_or_of_nested_ones(st
     assert list(store.read().execute("SELECT * FROM other")) == []
 
 
-def test_many_threads_write_without_ever_finding_the_database_locked(store: Store) -> None:
+def test_many_threads_write_without_database_lock_errors(store: Store) -> None:
     failures: list[Exception] = []
 
     def write(number: int) -> None:
@@ -71,7 +71,7 @@ def test_many_threads_write_without_ever_finding_the_database_locked(store: Stor
     assert len(names(store)) == 320
 
 
-def test_what_was_committed_is_there_in_the_next_store(store: Store) -> None:
+def test_committed_data_is_in_a_store_opened_later(store: Store) -> None:
     with store.write() as connection:
         connection.execute("INSERT INTO job VALUES('a','x')")
     store.close()

@@ -64,7 +64,7 @@ def await_epoch(aws: Any, job: str, *, after: Any = None) -> Any:
     return wait_for(look)
 
 
-def test_a_job_runs_through_sagemakers_states_to_a_model_with_its_last_metrics(aws: Any) -> None:
+def test_a_job_passes_sagemakers_states_and_ends_with_model_and_metrics(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
     sagemaker.create_training_job(**training_request("whole", "drawn"))
     waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
@@ -84,7 +84,7 @@ def test_a_job_runs_through_sagemakers_states_to_a_model_with_its_last_metrics(a
     assert answer["BillableTimeInSeconds"] == answer["TrainingTimeInSeconds"] > 0
 
 
-def test_a_wrong_hyperparameter_fails_the_job_for_good_with_the_algorithms_own_reason(aws: Any) -> None:
+def test_an_invalid_hyperparameter_fails_the_job_with_the_algorithms_reason(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
     request = training_request("typo", "drawn", learning_rat="0.1")
     sagemaker.create_training_job(**request, Tags=[{"Key": "gtseg:run", "Value": "turtles"}])
@@ -127,7 +127,7 @@ def test_a_prefix_without_objects_fails_the_job_and_names_it(aws: Any) -> None:
         ({"ExperimentConfig": {"TrialName": "one"}}, "ExperimentConfig is not supported"),
     ],
 )
-def test_what_cannot_run_is_refused_before_a_job_exists(aws: Any, change: dict[str, Any], message: str) -> None:
+def test_invalid_requests_are_refused_and_create_no_job(aws: Any, change: dict[str, Any], message: str) -> None:
     sagemaker = aws.client("sagemaker")
     request = training_request("refused", "drawn")
     for member, value in change.items():
@@ -137,7 +137,7 @@ def test_what_cannot_run_is_refused_before_a_job_exists(aws: Any, change: dict[s
     assert message in str(caught.value)
 
 
-def test_an_augmented_manifest_needs_pipe_mode_and_trains_from_its_pairs(aws: Any) -> None:
+def test_an_augmented_manifest_requires_pipe_mode_and_is_trained_from_its_pairs(aws: Any) -> None:
     sagemaker, s3 = aws.client("sagemaker"), aws.client("s3")
     request = training_request("manifest", "drawn", epochs="1")
     channels = []
@@ -202,7 +202,7 @@ def test_a_job_ends_at_its_time_limit(aws: Any) -> None:
     assert (answer["TrainingJobStatus"], answer["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 
 
-def test_a_servers_budget_of_seconds_ends_a_job_well(start_local_aws: Any) -> None:
+def test_a_servers_time_budget_ends_a_job_with_a_model(start_local_aws: Any) -> None:
     aws = start_local_aws(options={"train_seconds": 2})
     upload_channels(aws, "drawn")
     aws.client("sagemaker").create_training_job(**training_request("short", "drawn", epochs="100000"))
@@ -214,7 +214,7 @@ def count_lines(aws: Any, job: str, text: str) -> int:
     return len([line for line in read_log(aws, job) if text in line])
 
 
-def test_a_killed_server_finds_its_job_again_running_or_at_its_checkpoint(start_local_aws: Any) -> None:
+def test_a_restarted_server_continues_a_running_job_or_its_checkpoint(start_local_aws: Any) -> None:
     aws = start_local_aws()
     upload_channels(aws, "drawn")
     aws.client("sagemaker").create_training_job(**training_request("kept", "drawn", epochs="5000"))
@@ -246,7 +246,7 @@ def test_a_killed_server_finds_its_job_again_running_or_at_its_checkpoint(start_
     assert [call["name"] for call in aws.calls() if call["operation"] == "CreateTrainingJob"] == ["kept"]
 
 
-def test_the_aws_cli_and_the_listing_see_the_jobs(aws: Any) -> None:
+def test_the_aws_cli_describes_and_lists_jobs(aws: Any) -> None:
     command = [sys.executable, "-m", "awscli", "sagemaker", "list-training-jobs", "--name-contains", "typo"]
     command += ["--status-equals", "Failed", "--output", "json"]
     listed = subprocess.run(command, env=aws.environment, capture_output=True, text=True, check=True)
@@ -258,7 +258,7 @@ def test_the_aws_cli_and_the_listing_see_the_jobs(aws: Any) -> None:
     assert names[0] == "whole"
 
 
-def test_the_table_of_images_is_the_sdks_own() -> None:
+def test_the_table_of_container_images_equals_the_sdks() -> None:
     from importlib.metadata import distribution
 
     from gtseg.local.jobs.container_images import REGISTRIES, image_uri, is_segmentation_image

@@ -71,7 +71,7 @@ def test_every_object_gets_its_mask_from_one_of_two_containers(aws: Any) -> None
         sagemaker.create_transform_job(**transform_request("masks"))
 
 
-def test_one_bad_input_fails_the_job_and_leaves_the_other_outputs(aws: Any) -> None:
+def test_one_invalid_input_fails_the_job_and_keeps_the_other_outputs(aws: Any) -> None:
     s3 = aws.client("s3")
     s3.put_object(Bucket="drawn", Key="mixed/1.jpg", Body=draw_scene(1)[0])
     s3.put_object(Bucket="drawn", Key="mixed/2.jpg", Body=b"no image")
@@ -98,7 +98,7 @@ def test_an_empty_prefix_fails_and_a_stopped_job_stops(aws: Any) -> None:
     assert "No S3 objects found" in await_transform(aws, "nothing")["FailureReason"]
 
 
-def test_a_killed_server_goes_on_with_its_transform_job(aws: Any) -> None:
+def test_a_restarted_server_continues_its_transform_job(aws: Any) -> None:
     output = {"S3OutputPath": "s3://drawn/after-kill", "Accept": "image/png"}
     aws.client("sagemaker").create_transform_job(**transform_request("killed", TransformOutput=output))
     aws.kill9()
@@ -121,7 +121,7 @@ def test_a_killed_server_goes_on_with_its_transform_job(aws: Any) -> None:
         ),
     ],
 )
-def test_what_cannot_be_transformed_is_refused(aws: Any, members: dict[str, Any], message: str) -> None:
+def test_invalid_transform_requests_are_refused(aws: Any, members: dict[str, Any], message: str) -> None:
     with pytest.raises(ClientError, match="ValidationException") as caught:
         aws.client("sagemaker").create_transform_job(**transform_request("refused", **members))
     assert message in str(caught.value)

@@ -73,7 +73,7 @@ def await_tuning(aws: Any, name: str) -> dict[str, Any]:
     return wait_for(look)
 
 
-def test_a_grid_runs_every_combination_once_and_knows_the_best(aws: Any) -> None:
+def test_a_grid_runs_every_combination_once_and_finds_the_best(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
     sagemaker.create_hyper_parameter_tuning_job(**tuning_request("grid", strategy="Grid", jobs=None))
     answer = await_tuning(aws, "grid")
@@ -94,7 +94,7 @@ def test_a_grid_runs_every_combination_once_and_knows_the_best(aws: Any) -> None
     assert final["validation:mIOU"] == scores[0]
 
 
-def test_a_stopped_tuning_job_survives_the_kill_of_its_server_and_stops_its_trial(
+def test_a_stopped_tuning_job_stops_its_trial_after_a_kill_of_the_server(
     start_local_aws: Any,
 ) -> None:
     aws = start_local_aws()
@@ -150,7 +150,7 @@ def test_a_tuning_job_whose_trials_all_fail_fails(aws: Any) -> None:
         ({"ResourceLimits": {"MaxParallelTrainingJobs": 1}}, "MaxNumberOfTrainingJobs is required"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused(aws: Any, change: dict[str, Any], message: str) -> None:
+def test_invalid_tuning_requests_are_refused(aws: Any, change: dict[str, Any], message: str) -> None:
     request = tuning_request("refused")
     request["HyperParameterTuningJobConfig"] |= change
     with pytest.raises(ClientError, match="ValidationException") as caught:
@@ -176,7 +176,7 @@ def make_number(kind: str, low: str, high: str, scaling: str) -> Parameter:
     st.floats(0, 1, exclude_max=True),
     st.sampled_from(["Linear", "Logarithmic", "ReverseLogarithmic", "Auto"]),
 )
-def test_a_suggestion_stays_in_its_range_and_keeps_its_place(place: float, scaling: str) -> None:
+def test_a_suggestion_is_in_range_and_round_trips_through_its_encoding(place: float, scaling: str) -> None:
     parameter = make_number("continuous", "0.0001", "0.5", scaling)
     text = parameter.decode(place)
     assert 0.0001 <= float(text) <= 0.5
@@ -189,7 +189,7 @@ def test_an_integer_suggestion_is_an_integer_in_its_range(place: float, scaling:
     assert 1 <= value <= 128
 
 
-def test_bayesian_search_finds_a_peak_that_random_search_misses() -> None:
+def test_bayesian_search_finds_a_maximum_that_random_search_misses() -> None:
     parameters = [
         make_number("continuous", "0.0001", "0.1", "Logarithmic"),
         Parameter("o", "categorical", values=("a", "b")),
@@ -209,7 +209,7 @@ def test_bayesian_search_finds_a_peak_that_random_search_misses() -> None:
     assert sum(best["Bayesian"]) > 1.2 * sum(best["Random"])
 
 
-def test_a_suggestion_follows_from_the_seed_and_the_results_alone() -> None:
+def test_a_suggestion_depends_on_the_seed_and_the_results_alone() -> None:
     parameters = [make_number("continuous", "0.0001", "0.1", "Auto")]
     trials = [Trial({"x": str(0.0001 * 3**n)}, n / 10) for n in range(5)]
     first, again = (suggest("Bayesian", parameters, trials, seed=3) for _ in range(2))
@@ -246,7 +246,7 @@ def read_metrics(cloudwatch: Any, job: dict[str, Any]) -> dict[str, list[float]]
     return found
 
 
-def test_what_sdk_v2_sends_is_tuned_and_what_it_reads_is_there(aws: Any) -> None:
+def test_a_tuning_request_of_sdk_v2_succeeds_with_the_metrics_that_it_reads(aws: Any) -> None:
     sagemaker, request = aws.client("sagemaker"), json.loads(SDK_V2.read_text())
     request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] = 1
     request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "1"
@@ -267,7 +267,7 @@ def test_what_sdk_v2_sends_is_tuned_and_what_it_reads_is_there(aws: Any) -> None
     assert [{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}] in dimensions
 
 
-def test_a_definition_has_one_of_the_two_resource_configurations(aws: Any) -> None:
+def test_a_training_definition_requires_exactly_one_resource_configuration(aws: Any) -> None:
     sagemaker, request = aws.client("sagemaker"), json.loads(SDK_V2.read_text())
     definition, name = request["TrainingJobDefinition"], "HyperParameterTuningResourceConfig"
     request["HyperParameterTuningJobName"] = "both"

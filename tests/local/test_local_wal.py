@@ -42,7 +42,7 @@ def count_rows(database: Path, log: bytes, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("rows", [5, 20])
-def test_what_sqlite_drops_behind_a_damaged_frame_is_counted(log: Path, tmp_path: Path, rows: int) -> None:
+def test_frames_that_sqlite_drops_after_a_damaged_one_are_counted(log: Path, tmp_path: Path, rows: int) -> None:
     content = bytearray(log.read_bytes())
     assert count_rows(log.with_name("db"), bytes(content), tmp_path / "whole") == 30
     frame = next(
@@ -58,7 +58,7 @@ def test_what_sqlite_drops_behind_a_damaged_frame_is_counted(log: Path, tmp_path
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, FRAME, 3 * FRAME + 50])
-def test_a_log_that_ends_early_has_lost_nothing_that_can_be_told(log: Path, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_log_has_no_countable_loss(log: Path, tmp_path: Path, cut: int) -> None:
     content = log.read_bytes()
     (tmp_path / "db-wal").write_bytes(content[: len(content) - cut])
     assert count_lost(tmp_path / "db-wal") == 0
@@ -76,7 +76,7 @@ def test_frames_of_an_earlier_generation_are_not_counted(tmp_path: Path) -> None
     connection.close()
 
 
-def test_the_header_is_known_by_its_checksum(log: Path) -> None:
+def test_the_header_is_recognized_by_its_checksum(log: Path) -> None:
     head = log.read_bytes()[:32]
     assert is_header(head)
     assert not is_header(head[:31])

@@ -37,7 +37,7 @@ def ask(service: JsonService, operation: str, request: Any) -> tuple[int, dict, 
 EMPTY = {"LabelingJobSummaryList": []}
 
 
-def test_a_pattern_is_refused_in_awss_words() -> None:
+def test_a_value_that_violates_a_pattern_is_refused_with_awss_message() -> None:
     service, _ = echo_service("StopLabelingJob")
     status, headers, body = ask(service, "StopLabelingJob", {"LabelingJobName": "a b!"})
     assert status == 400
@@ -70,7 +70,7 @@ def test_a_pattern_is_refused_in_awss_words() -> None:
         ({"SortBy": "Size", "MaxResults": 0}, "2 validation errors detected: "),
     ],
 )
-def test_what_the_model_forbids_is_a_validation_exception(request_: dict, words: str) -> None:
+def test_values_that_violate_the_model_are_validation_exceptions(request_: dict, words: str) -> None:
     service, seen = echo_service(answer=EMPTY)
     status, _, body = ask(service, "ListLabelingJobs", request_)
     assert (status, body["__type"]) == (400, "ValidationException")
@@ -78,7 +78,7 @@ def test_what_the_model_forbids_is_a_validation_exception(request_: dict, words:
     assert not seen
 
 
-def test_every_missing_member_is_named_also_inside_structures_and_lists() -> None:
+def test_missing_members_are_named_also_within_structures_and_lists() -> None:
     service, _ = echo_service("AddTags")
     _, _, body = ask(service, "AddTags", {"Tags": [{"Key": "a"}]})
     assert body["message"].startswith("2 validation errors detected: Value null at 'resourceArn'")
@@ -104,14 +104,14 @@ def test_every_missing_member_is_named_also_inside_structures_and_lists() -> Non
         {"NameContains": "\ud800"},
     ],
 )
-def test_json_of_the_wrong_form_is_a_serialization_exception(request_: Any) -> None:
+def test_json_of_the_wrong_type_is_a_serialization_exception(request_: Any) -> None:
     service, seen = echo_service(answer=EMPTY)
     status, _, body = ask(service, "ListLabelingJobs", request_)
     assert (status, body["__type"]) == (400, "SerializationException")
     assert not seen
 
 
-def test_timestamps_come_in_as_datetimes_and_unknown_and_null_members_are_dropped() -> None:
+def test_timestamps_are_read_as_datetimes_and_unknown_and_null_members_dropped() -> None:
     service, seen = echo_service(answer=EMPTY)
     ask(service, "ListLabelingJobs", {"CreationTimeAfter": 1.5, "NameContains": None, "Wrong": 1})
     assert seen == [{"CreationTimeAfter": datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)}]
@@ -120,7 +120,7 @@ def test_timestamps_come_in_as_datetimes_and_unknown_and_null_members_are_droppe
 @pytest.mark.parametrize(
     "target", ["SageMaker.Nothing", "SageMaker.DescribeLabelingJob", "Logs_20140328.ListLabelingJobs", ""]
 )
-def test_an_operation_that_nobody_answers_is_unknown(target: str) -> None:
+def test_an_operation_without_a_handler_is_unknown(target: str) -> None:
     service, _ = echo_service(answer=EMPTY)
     status, _, body = service.answer(target, b"{}")
     assert (status, json.loads(body)["__type"]) == (400, "UnknownOperationException")
@@ -141,7 +141,7 @@ def test_an_error_reaches_a_client_with_code_message_and_status() -> None:
     assert parsed["Error"] == {"Code": "ResourceNotFound", "Message": "No job x"}
 
 
-def test_an_answer_is_parsed_by_botocore_as_it_was_given_and_drops_none_and_empty_members() -> None:
+def test_botocore_parses_a_response_without_none_and_empty_members() -> None:
     made = datetime(2026, 11, 20, 12, 0, 0, 123_000, tzinfo=UTC)
     job = {
         "LabelingJobName": "a", "LabelingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:labeling-job/a",
@@ -163,7 +163,7 @@ def test_an_answer_is_parsed_by_botocore_as_it_was_given_and_drops_none_and_empt
 @pytest.mark.parametrize(
     "answer", [{"LabelingJobSummaryList": [], "Typo": 1}, {"LabelingJobSummaryList": [{}]}, RuntimeError("x")]
 )
-def test_a_wrong_answer_of_a_handler_is_an_internal_failure_and_never_sent(answer: Any) -> None:
+def test_an_invalid_result_of_a_handler_is_an_internal_failure(answer: Any) -> None:
     service, _ = echo_service(answer=answer)
     status, _, body = ask(service, "ListLabelingJobs", {})
     assert (status, body["__type"]) == (500, "InternalFailure")
@@ -197,7 +197,7 @@ json_values = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(json_values)
-def test_no_json_brings_the_protocol_down(document: Any) -> None:
+def test_any_json_is_answered(document: Any) -> None:
     service, _seen = echo_service("CreateLabelingJob", {"LabelingJobArn": "x"})
     status, _, body = ask(service, "CreateLabelingJob", json.dumps(document).encode())
     assert status in (200, 400)
@@ -206,7 +206,7 @@ def test_no_json_brings_the_protocol_down(document: Any) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
-def test_no_bytes_bring_the_protocol_down(body: bytes) -> None:
+def test_any_bytes_are_answered(body: bytes) -> None:
     status, _, answer = echo_service(answer=EMPTY)[0].answer("SageMaker.ListLabelingJobs", body)
     assert status in (200, 400)
     assert json.loads(answer) is not None

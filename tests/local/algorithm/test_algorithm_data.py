@@ -52,7 +52,7 @@ def recipe() -> Recipe:
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 5))
-def test_every_pass_holds_every_picture_exactly_once(samples: int, batch: int, seed: int) -> None:
+def test_every_pass_has_every_image_exactly_once(samples: int, batch: int, seed: int) -> None:
     batches = -(-3 * samples // batch)
     seen = [i for t in range(batches) for i in sample_indices(t, samples=samples, batch=batch, seed=seed)]
     for turn in range(3):
@@ -69,7 +69,7 @@ def test_a_batch_is_a_pure_function_of_its_number(channel: Channel, recipe: Reci
 
 
 @pytest.mark.parametrize("cut", [crop_as_builtin, crop_whole])
-def test_image_and_mask_stay_aligned_and_padding_is_void(cut: object) -> None:
+def test_image_and_mask_are_transformed_alike_and_padding_is_void(cut: object) -> None:
     mask = np.zeros((60, 80), np.uint8)
     mask[:, 40:] = 1
     image = np.where(mask[..., None] == 1, np.uint8(250), np.uint8(5)).repeat(3, axis=2)
@@ -80,7 +80,7 @@ def test_image_and_mask_stay_aligned_and_padding_is_void(cut: object) -> None:
         assert np.mean((x[..., 0] > 127)[inside] == (y == 1)[inside]) > 0.95
 
 
-def test_validation_yields_every_picture_once_one_size_per_batch(channel: Channel, recipe: Recipe) -> None:
+def test_validation_yields_every_image_once_and_one_size_per_batch(channel: Channel, recipe: Recipe) -> None:
     batches = list(validation_batches(channel, recipe))
     assert sorted(i for _, indices in batches for i in indices) == list(range(len(SIZES)))
     for x, indices in batches:
@@ -92,7 +92,7 @@ def test_validation_yields_every_picture_once_one_size_per_batch(channel: Channe
     st.lists(st.tuples(st.integers(20, 400), st.integers(20, 400)), min_size=1, max_size=12),
     st.integers(32, 256),
 )
-def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(sizes: list[tuple[int, int]], seen: int) -> None:
+def test_validation_batches_contain_every_image_once_for_any_sizes(sizes: list[tuple[int, int]], seen: int) -> None:
     """What is kept in memory is rounded; the size in the batch must come from the annotation."""
     channel = Channel("validation", [], np.arange(256), np.zeros(2), sizes, 128, 0, long_side=seen * 5 // 4)
     for n, size in enumerate(sizes):
@@ -103,21 +103,21 @@ def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(sizes: list[tup
     assert sorted(i for _, indices in validation_batches(channel, recipe) for i in indices) == list(range(len(sizes)))
 
 
-def test_pictures_that_do_not_fit_into_memory_are_read_again(channel: Channel) -> None:
+def test_images_beyond_the_memory_limit_are_read_again(channel: Channel) -> None:
     channel.room = 0
     first, second = channel.load(0), channel.load(0)
     assert not channel.kept
     np.testing.assert_array_equal(first[0], second[0])
 
 
-def test_pictures_are_kept_small_and_masks_as_given(channel: Channel) -> None:
+def test_images_are_reduced_and_masks_keep_their_size(channel: Channel) -> None:
     image, mask = channel.load(4)
     assert image.shape == (21, 64, 3)
     assert mask.shape == (21, 64)
     assert channel.mask(4).shape == (30, 90)
 
 
-def test_rare_classes_weigh_more_and_absent_ones_do_not_explode() -> None:
+def test_rare_classes_weigh_more_and_absent_ones_have_finite_weights() -> None:
     weights = class_weights(np.array([900, 100, 0]))
     assert weights[0] < weights[1] < weights[2]
     assert weights.mean() == pytest.approx(1)

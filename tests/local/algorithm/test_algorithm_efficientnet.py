@@ -30,7 +30,7 @@ BASE = {"num_classes": "3", "num_training_samples": "6"}
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("k", [3, 5])
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)])
-def test_the_written_gradient_is_autograds(stride: int, k: int, size: tuple[int, int]) -> None:
+def test_the_hand_written_gradient_equals_that_of_autograd(stride: int, k: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
     kernel, bias = (
@@ -46,7 +46,7 @@ def test_the_written_gradient_is_autograds(stride: int, k: int, size: tuple[int,
         assert torch.allclose(mine, reference, rtol=1e-5, atol=1e-5)
 
 
-def test_the_encoder_answers_at_four_strides() -> None:
+def test_the_encoder_returns_features_at_four_strides() -> None:
     with torch.device("meta"):
         outputs = Encoder()(torch.zeros(1, 3, 64, 96))
     assert [tuple(o.shape[1:]) for o in outputs] == [
@@ -54,7 +54,7 @@ def test_the_encoder_answers_at_four_strides() -> None:
     ]
 
 
-def test_the_weights_that_ship_are_a_trained_encoder() -> None:
+def test_the_packaged_weights_are_a_trained_encoder() -> None:
     """Its features tell a picture from its noise: random weights give nearly the same for both."""
     encoder = Encoder()
     load_encoder(encoder)
@@ -66,14 +66,14 @@ def test_the_weights_that_ship_are_a_trained_encoder() -> None:
     assert 0.5 < float(seen.std()) < 20
 
 
-def test_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modified_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.npz"
     path.write_bytes(efficientnet.WEIGHTS.read_bytes()[:-1] + b"x")
     with pytest.raises(AlgorithmError, match="differs from the file that the package was built with"):
         load_encoder(Encoder(), path)
 
 
-def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
+def test_training_changes_all_parameters_but_the_frozen_ones() -> None:
     torch.manual_seed(0)
     model = PretrainedNetwork("fcn", 3)
     load_encoder(model.encoder)
@@ -88,7 +88,7 @@ def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
     assert same == kernels | frozen
 
 
-def test_where_a_job_starts() -> None:
+def test_the_network_depends_on_hyperparameters_gpu_and_earlier_model() -> None:
     def network(*, has_gpu: bool = False, earlier: str | None = None, **given: str) -> str:
         return choose(parse({**BASE, **given}), has_gpu=has_gpu, network=earlier).network
 
@@ -109,13 +109,13 @@ def test_where_a_job_starts() -> None:
         (ImageSizes(256, 256), 269, 192, 384),
     ],
 )
-def test_pictures_are_seen_at_a_size_that_fits_them(pictures: ImageSizes, base: int, crop: int, seen: int) -> None:
+def test_image_and_crop_sizes_depend_on_the_images(pictures: ImageSizes, base: int, crop: int, seen: int) -> None:
     """Much detail: parts of larger pictures."""
     r = choose(parse(BASE), has_gpu=False, pictures=pictures)
     assert (r.base_size, r.crop_size, r.inference_size) == (base, crop, seen)
 
 
-def test_a_short_job_learns_from_six_scenes_and_says_its_start(tmp_path: Path) -> None:
+def test_a_short_job_learns_from_six_scenes_and_logs_its_start_weights(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="12", use_pretrained_model="True")
     out = run("train", "--root", str(root))
     assert "Starting from EfficientNet-Lite0 with ImageNet weights" in out
@@ -124,7 +124,7 @@ def test_a_short_job_learns_from_six_scenes_and_says_its_start(tmp_path: Path) -
     assert settings["_network"] == "efficientnet-lite0"
 
 
-def test_a_model_of_the_earlier_network_is_trained_further_as_what_it_is(tmp_path: Path) -> None:
+def test_a_model_of_the_earlier_network_is_trained_with_that_network(tmp_path: Path) -> None:
     earlier = lay_out(tmp_path / "earlier", epochs="1", use_pretrained_model="False")
     run("train", "--root", str(earlier))
     root = lay_out(tmp_path / "later", epochs="1")
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_the_earlier_network_is_resumed(tmp_path: Path) -> None:
     assert "Resuming from" in run("train", "--root", str(root))
 
 
-def test_a_model_is_trained_further_on_pictures_that_are_seen_at_another_size(tmp_path: Path) -> None:
+def test_training_continues_from_a_model_with_another_crop_size(tmp_path: Path) -> None:
     """Where no crop_size is given it follows the pictures, and may differ from the earlier job's."""
     h = parse(BASE)
     earlier, later = (choose(h, has_gpu=False, pictures=p) for p in (ImageSizes(128, 640), ImageSizes(256, 640)))

@@ -33,7 +33,7 @@ def test_a_missing_count_is_named(missing: str) -> None:
         parse({k: v for k, v in REQUIRED.items() if k != missing})
 
 
-def test_an_unknown_name_is_refused_in_the_words_of_the_json_schema() -> None:
+def test_an_unknown_name_is_refused_with_the_message_of_the_json_schema() -> None:
     with pytest.raises(ClientError, match=r"Additional properties are not allowed \('mini_batch_siz' was unexpected\)"):
         parse({**REQUIRED, "mini_batch_siz": "4"})
 
@@ -74,7 +74,7 @@ def test_a_wrong_value_is_refused_with_its_name(name: str, value: str, says: str
         parse({**REQUIRED, name: value})
 
 
-def test_a_value_that_is_no_string_is_refused() -> None:
+def test_a_value_that_is_not_a_string_is_refused() -> None:
     with pytest.raises(ClientError, match=r"epochs.*not of type 'string'"):
         parse({**REQUIRED, "epochs": 3})
 

@@ -44,14 +44,14 @@ def test_every_network_trains_a_step(kind: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(KINDS, 2)), ids=str)
-def test_no_two_networks_share_their_parameter_names(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
+def test_each_network_has_its_own_parameter_names(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     with torch.device("meta"):
         names = [frozenset(name for name, _ in made(kind).named_parameters()) for kind in (one, other)]
     assert names[0] != names[1]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_dilated_backbone_sees_an_eighth_of_the_picture(backbone: str) -> None:
+def test_a_dilated_backbone_has_stride_eight(backbone: str) -> None:
     with torch.device("meta"):
         model = made(("dilated", "fcn", backbone)).eval()
         middle, last = model.backbone(torch.zeros(1, 3, 64, 96))  # type: ignore[operator]
@@ -60,7 +60,7 @@ def test_a_dilated_backbone_sees_an_eighth_of_the_picture(backbone: str) -> None
 
 
 @pytest.mark.parametrize(("backbone", "blocks"), [("resnet-50", 16), ("resnet-101", 33)])
-def test_a_backbone_has_as_many_parameters_as_its_name_says(backbone: str, blocks: int) -> None:
+def test_a_backbone_has_the_parameter_count_of_its_resnet(backbone: str, blocks: int) -> None:
     with torch.device("meta"):
         model = made(("dilated", "fcn", backbone))
     count = sum(p.numel() for p in model.backbone.parameters())  # type: ignore[union-attr]
@@ -75,7 +75,7 @@ def test_compact_networks_take_any_multiple_of_32(algorithm: str) -> None:
     assert torch.allclose(planes.sum(1), torch.ones(2, 8, 24), atol=1e-5)
 
 
-def test_mirrored_answers_are_the_same_for_the_mirrored_picture() -> None:
+def test_averaged_predictions_are_mirrored_with_the_image() -> None:
     model, x = made(("compact", "fcn", "resnet-50")).eval(), torch.randn(2, 3, 64, 64)
     one, other = (probabilities(model, picture, mirror=True) for picture in (x, x.flip(3)))
     assert torch.allclose(one, other.flip(3), atol=1e-5)
@@ -91,7 +91,7 @@ def test_a_batch_of_one_small_sample_trains(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.ones(3)])
-def test_void_pixels_are_in_no_term_of_the_loss(weights: torch.Tensor | None) -> None:
+def test_no_term_of_the_loss_includes_void_pixels(weights: torch.Tensor | None) -> None:
     logits = torch.randn(1, 3, 8, 8)
     mask = torch.randint(0, 3, (1, 32, 32), dtype=torch.uint8)
     mask[:, :, 16:] = 255
@@ -101,7 +101,7 @@ def test_void_pixels_are_in_no_term_of_the_loss(weights: torch.Tensor | None) ->
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_a_batch_of_nothing_but_void_has_a_finite_loss() -> None:
+def test_a_batch_of_void_pixels_only_has_a_finite_loss() -> None:
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
     loss = compute_loss((logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2))
     loss.backward()

@@ -13,13 +13,13 @@ from gtseg.local.algorithm.recipe import choose
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 60), (60, 8), (1, 5), (96, 432)])
-def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
+def test_an_orthogonalized_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
     assert 0.4 < float(values.min()) <= float(values.max()) < 1.3
 
 
-def test_the_short_cut_gives_the_numbers_of_the_plain_iteration() -> None:
+def test_the_fast_iteration_equals_the_plain_iteration() -> None:
     torch.manual_seed(0)
     matrix = torch.randn(24, 90)
     x = matrix / matrix.norm()
@@ -29,14 +29,14 @@ def test_the_short_cut_gives_the_numbers_of_the_plain_iteration() -> None:
     assert torch.allclose(orthogonalize(matrix), x, atol=1e-4)
 
 
-def test_a_zero_gradient_moves_nothing_and_is_finite() -> None:
+def test_a_zero_gradient_changes_no_parameter() -> None:
     weight = nn.Parameter(torch.ones(3, 2, 3, 3))
     weight.grad = torch.zeros_like(weight)
     Muon([weight], lr=0.1, momentum=0.9, decay=0.0).step()
     assert torch.equal(weight.detach(), torch.ones(3, 2, 3, 3))
 
 
-def test_muon_goes_downhill() -> None:
+def test_muon_reduces_the_loss() -> None:
     torch.manual_seed(0)
     weight, target = nn.Parameter(torch.zeros(6, 10)), torch.randn(6, 10)
     optimizer = Muon([weight], lr=0.05, momentum=0.9, decay=0.0)
@@ -50,7 +50,7 @@ def test_muon_goes_downhill() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_each_of_the_contracts_optimizers_is_built_with_its_numbers(name: str) -> None:
+def test_each_documented_optimizer_is_built_with_its_hyperparameters(name: str) -> None:
     given = {
         "optimizer": name,
         "learning_rate": "0.02",
@@ -73,7 +73,7 @@ def test_each_of_the_contracts_optimizers_is_built_with_its_numbers(name: str) -
     assert (type(made).__name__, {k: d[k] for k in expected[1]}) == expected
 
 
-def test_the_rate_is_a_factor_of_where_it_started() -> None:
+def test_the_learning_rate_is_the_initial_rate_times_a_factor() -> None:
     h = parse({"num_classes": "2", "num_training_samples": "4", "backbone": "resnet-50", "learning_rate": "0.5"})
     made = optimization.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
     for factor in (0.5, 0.1):

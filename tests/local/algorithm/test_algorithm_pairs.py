@@ -34,7 +34,7 @@ def draw(folder: Path, stem: str, *, mask: np.ndarray | None = None, size: tuple
     Image.fromarray(values).save(folder / f"input/data/train_annotation/{stem}.png")
 
 
-def test_pairs_come_sorted_by_stem(tmp_path: Path) -> None:
+def test_pairs_are_sorted_by_stem(tmp_path: Path) -> None:
     for stem in ("b", "a.1", "c"):
         draw(tmp_path, stem)
     pairs = find_pairs(Folders(tmp_path), "train")
@@ -45,7 +45,7 @@ def test_pairs_come_sorted_by_stem(tmp_path: Path) -> None:
     ]
 
 
-def test_what_the_prefix_trap_brings_along_is_warned_of_and_left_alone(
+def test_files_of_a_neighboring_prefix_are_ignored_with_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     draw(tmp_path, "a")
@@ -63,7 +63,7 @@ def test_an_image_without_annotation_is_named(tmp_path: Path) -> None:
         find_pairs(Folders(tmp_path), "train")
 
 
-def test_a_channel_that_was_not_given_is_named(tmp_path: Path) -> None:
+def test_a_missing_channel_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClientError, match="channel 'train' is required"):
         find_pairs(Folders(tmp_path), "train")
 
@@ -75,7 +75,7 @@ def test_an_annotation_of_another_size_is_named_with_both_sizes(tmp_path: Path) 
         check_pair(pair, TABLE)
 
 
-def test_a_value_that_is_no_class_is_named_with_its_file(tmp_path: Path) -> None:
+def test_a_value_that_is_not_a_class_is_named_with_its_file(tmp_path: Path) -> None:
     draw(tmp_path, "a", mask=np.full((6, 8), 7, np.uint8))
     (pair,) = find_pairs(Folders(tmp_path), "train")
     with pytest.raises(ClientError, match=r"a\.png has the value 7"):
@@ -130,12 +130,12 @@ def test_scale_divides_and_rounds_down(scale: int, value: int) -> None:
     "content",
     [{"map": {"3": 1}}, {"map": {"0": 256}}, {"map": {"0": 4, "1": 4}}, {"scale": 0}, {"map": {"a": 1}}],
 )
-def test_an_impossible_map_is_refused(content: dict[str, object]) -> None:
+def test_an_invalid_label_map_is_refused(content: dict[str, object]) -> None:
     with pytest.raises(ClientError):
         label_table(content, num_classes=3)
 
 
-def test_each_channel_has_a_map_of_its_own_and_the_log_says_which(
+def test_each_channel_has_its_own_label_map_and_the_log_names_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "input/data/label_map").mkdir(parents=True)

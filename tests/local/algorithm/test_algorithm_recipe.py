@@ -139,18 +139,18 @@ def test_the_table_of_changes_is_complete() -> None:
 # -------------------------------------------------------------------------------- which way a job trains
 
 
-def test_a_backbone_that_is_given_is_always_built() -> None:
+def test_a_given_backbone_is_always_built() -> None:
     for backbone in ("resnet-50", "resnet-101"):
         assert choose(parse({**BASE, "backbone": backbone}), has_gpu=False).network == "dilated"
 
 
-def test_from_scratch_a_gpu_means_the_documented_networks() -> None:
+def test_training_from_scratch_on_a_gpu_uses_the_documented_networks() -> None:
     h = parse({**BASE, "use_pretrained_model": "False"})
     assert choose(h, has_gpu=True).network == "dilated"
     assert choose(h, has_gpu=False).network == "compact"
 
 
-def test_the_documented_way_takes_every_default_of_the_contract() -> None:
+def test_the_documented_recipe_has_every_documented_default() -> None:
     r = choose(parse({"num_classes": "2", "num_training_samples": "9", "backbone": "resnet-50"}), has_gpu=False)
     assert (r.optimizer, r.learning_rate, r.scheduler, r.momentum, r.weight_decay) == (
         "sgd",
@@ -169,7 +169,7 @@ def test_the_documented_way_takes_every_default_of_the_contract() -> None:
         ("True", "EfficientNet-Lite0 under the head 'fcn'"),
     ],
 )
-def test_a_recipe_of_our_own_honours_what_is_given_and_says_the_rest(pretrained: str, says: str) -> None:
+def test_other_recipes_use_the_given_hyperparameters_and_log_their_own(pretrained: str, says: str) -> None:
     given = {
         "optimizer": "adam",
         "learning_rate": "0.01",

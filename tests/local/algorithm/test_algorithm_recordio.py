@@ -19,7 +19,7 @@ PLANES = hnp.arrays(
 
 
 @given(PLANES)
-def test_what_is_encoded_is_decoded(planes: np.ndarray) -> None:
+def test_encoded_records_are_decoded(planes: np.ndarray) -> None:
     (record,) = decode(encode_probabilities(planes))
     assert record["shape"].tolist() == [1, *planes.shape]
     np.testing.assert_array_equal(record["target"].reshape(planes.shape), planes)
@@ -59,7 +59,7 @@ def record_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("aialgs.data.Record"))
 
 
-def test_protobuf_reads_what_is_encoded() -> None:
+def test_protobuf_reads_encoded_records() -> None:
     planes = np.random.default_rng(0).random((3, 4, 5), np.float32)
     (payload,) = unframe(encode_probabilities(planes))
     record = record_class().FromString(payload)
@@ -68,7 +68,7 @@ def test_protobuf_reads_what_is_encoded() -> None:
     np.testing.assert_array_equal(np.array(record.features["target"].float32_tensor.values, np.float32), planes.ravel())
 
 
-def test_what_protobuf_writes_is_decoded() -> None:
+def test_records_written_by_protobuf_are_decoded() -> None:
     record = record_class()()
     record.features["shape"].int32_tensor.values.extend([1, -2, 300])
     record.features["target"].float32_tensor.values.extend([0.5, 0.25])
@@ -77,13 +77,13 @@ def test_what_protobuf_writes_is_decoded() -> None:
     assert decoded["target"].tolist() == [0.5, 0.25]
 
 
-def test_records_are_padded_to_four_bytes_behind_their_magic_number() -> None:
+def test_records_are_padded_to_four_bytes_after_their_magic_number() -> None:
     assert frame(b"abcde") == struct.pack("<II", 0xCED7230A, 5) + b"abcde\0\0\0"
     assert list(unframe(frame(b"abcde") + frame(b""))) == [b"abcde", b""]
 
 
 @given(st.integers(0, 2**64 - 1))
-def test_a_varint_comes_back(value: int) -> None:
+def test_a_varint_round_trips(value: int) -> None:
     assert read_varint(varint(value), 0) == (value, len(varint(value)))
 
 

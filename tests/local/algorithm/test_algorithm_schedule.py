@@ -22,7 +22,7 @@ def made(**given: str) -> Hyperparameters:
     return parse({**REQUIRED, **given})
 
 
-def test_poly_prints_the_real_jobs_learning_rates() -> None:
+def test_poly_logs_the_real_jobs_learning_rates() -> None:
     """38 of the 40 printed rates to the last digit, the other two off by one in it: batches roll over the epochs."""
     h = made(learning_rate="0.0001")
     printed = re.findall(
@@ -66,7 +66,7 @@ def test_every_decay_ends_near_zero_and_never_rises_after_its_start(name: str) -
     assert rate_factor(name, 7.0, made()) == rate_factor(name, 1.0, made())
 
 
-def test_the_budget_counts_over_resumes_and_keeps_its_reserve() -> None:
+def test_the_time_budget_includes_resumed_runs_and_keeps_a_reserve() -> None:
     now = 100.0
     budget = Budget(60, clock=lambda: now, spent=20)
     assert budget.share() == pytest.approx(20 / 60)
@@ -77,7 +77,7 @@ def test_the_budget_counts_over_resumes_and_keeps_its_reserve() -> None:
     assert budget.share() == 1
 
 
-def test_no_budget_never_ends() -> None:
+def test_a_job_without_a_time_budget_never_ends_early() -> None:
     now = 0.0
     budget = Budget(None, clock=lambda: now)
     now = 1e9
@@ -88,7 +88,7 @@ def test_crops_grow_with_progress() -> None:
     assert [crop_at((96, 128, 160), p) for p in (0, 0.34, 0.67, 1.0)] == [96, 128, 160, 160]
 
 
-def test_another_update_begins_only_where_there_is_room_for_it_and_for_the_reserve() -> None:
+def test_an_update_starts_only_if_the_budget_covers_it_and_the_reserve() -> None:
     now = [0.0]
     budget = Budget(25, clock=lambda: now[0])
     budget.reserve = 5

@@ -16,7 +16,7 @@ GUESS = hnp.arrays(np.uint8, SHAPE, elements=st.integers(0, 2))
 
 
 @given(GUESS, TRUTH)
-def test_the_confusion_is_scikit_learns_without_the_void(guess: np.ndarray, truth: np.ndarray) -> None:
+def test_the_confusion_matrix_equals_scikit_learns_without_void_pixels(guess: np.ndarray, truth: np.ndarray) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     score = Score(3)
     score.add(guess, truth)
@@ -27,7 +27,7 @@ def test_the_confusion_is_scikit_learns_without_the_void(guess: np.ndarray, trut
         assert score.pixel_accuracy == pytest.approx(metrics.accuracy_score(truth[counted], guess[counted]))
 
 
-def test_an_absent_class_drags_miou_down() -> None:
+def test_an_absent_class_lowers_miou() -> None:
     score = Score(4)
     score.add(np.array([[0, 1, 1]], np.uint8), np.array([[0, 1, 0]], np.uint8))
     assert score.miou == pytest.approx((1 / 2 + 1 / 2 + 0 + 0) / 4)

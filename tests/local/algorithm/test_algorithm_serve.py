@@ -70,21 +70,21 @@ def picture(seed: int = 7, size: tuple[int, int] = (64, 64), form: str = ".jpg")
 
 
 @pytest.mark.parametrize("size", [(64, 64), (51, 97), (300, 33), (1, 1), (640, 480)])
-def test_the_mask_is_exactly_as_large_as_the_picture(port: int, size: tuple[int, int]) -> None:
+def test_the_mask_has_the_size_of_the_image(port: int, size: tuple[int, int]) -> None:
     status, kind, body = ask(port, "POST", "/invocations", picture(size=size), JPEG)
     mask = np.array(Image.open(io.BytesIO(body)))
     assert (status, kind, mask.shape, mask.dtype) == (200, "image/png", size, np.uint8)
     assert mask.max() < 3
 
 
-def test_what_was_drawn_is_found(port: int) -> None:
+def test_drawn_shapes_are_segmented(port: int) -> None:
     body = ask(port, "POST", "/invocations", picture(2000), JPEG)[2]
     truth = draw(2000)[1]
     assert np.mean(np.array(Image.open(io.BytesIO(body))) == truth) > 0.85
 
 
 @pytest.mark.parametrize("accept", ["application/x-protobuf", "application/x-recordio-protobuf"])
-def test_probabilities_come_as_a_recordio_protobuf(port: int, accept: str) -> None:
+def test_probabilities_are_returned_as_recordio_protobuf(port: int, accept: str) -> None:
     headers = {**JPEG, "Accept": accept}
     status, kind, body = ask(port, "POST", "/invocations", picture(size=(40, 60)), headers)
     (record,) = decode_records(body)
@@ -99,7 +99,9 @@ def test_probabilities_come_as_a_recordio_protobuf(port: int, accept: str) -> No
     ("content_type", "accept"),
     [("image/png", "image/png"), ("image/jpeg", "*/*"), ("image/jpeg;q=1", "text/html, image/png")],
 )
-def test_png_bodies_and_generous_wishes_are_answered(port: int, content_type: str, accept: str) -> None:
+def test_content_types_and_accept_headers_with_wildcards_are_supported(
+    port: int, content_type: str, accept: str
+) -> None:
     body = picture(form=".png" if "png" in content_type else ".jpg")
     status, kind, _ = ask(port, "POST", "/invocations", body, {"Content-Type": content_type, "Accept": accept})
     assert (status, kind) == (200, "image/png")
@@ -123,7 +125,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "headers", "status", "says"), REFUSED)
-def test_what_cannot_be_answered_is_refused_with_the_reason(
+def test_an_invalid_request_is_refused_with_the_reason(
     port: int, method: str, path: str, body: bytes | None, headers: dict[str, str], status: int, says: str
 ) -> None:
     answered, kind, text = ask(port, method, path, body, headers)
@@ -140,7 +142,7 @@ def test_a_truncated_jpeg_does_not_end_the_service(port: int) -> None:
     assert ask(port, "GET", "/ping")[0] == 200
 
 
-def test_concurrent_requests_get_their_own_answers(port: int) -> None:
+def test_concurrent_requests_get_their_own_responses(port: int) -> None:
     pictures = [picture(seed, size=(40 + seed, 60)) for seed in range(12)]
     alone = [ask(port, "POST", "/invocations", p, JPEG)[2] for p in pictures]
     with ThreadPoolExecutor(6) as pool:
@@ -148,7 +150,7 @@ def test_concurrent_requests_get_their_own_answers(port: int) -> None:
     assert together == alone
 
 
-def test_execution_parameters_are_batch_transforms(port: int) -> None:
+def test_execution_parameters_are_those_of_batch_transform(port: int) -> None:
     status, kind, body = ask(port, "GET", "/execution-parameters")
     assert (status, kind) == (200, "application/json")
     assert json.loads(body) == {
@@ -158,7 +160,7 @@ def test_execution_parameters_are_batch_transforms(port: int) -> None:
     }
 
 
-def test_a_large_jpeg_is_decoded_small_and_its_mask_comes_back_large(model: Path) -> None:
+def test_a_large_jpeg_is_decoded_reduced_and_its_mask_has_full_size(model: Path) -> None:
     image, size = decode(picture(size=(900, 1200)), smallest=100)
     assert size == (900, 1200)
     assert max(image.shape[:2]) == 300

@@ -39,7 +39,7 @@ def job_after(root: Path, earlier: Path, *, packed: bool = True, **changes: str)
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_earlier_model_is_gone_on_from(tmp_path: Path, earlier: Path, packed: bool) -> None:
+def test_training_continues_from_an_earlier_model(tmp_path: Path, earlier: Path, packed: bool) -> None:
     """With a learning rate too small to move anything, what comes out is what went in."""
     root = job_after(tmp_path, earlier, packed=packed, learning_rate="0.000000000000000000000000000001")
     assert "Continuing from the model in channel 'model'." in run("train", "--root", str(root))
@@ -77,7 +77,7 @@ def test_a_model_of_the_built_in_algorithm_is_refused_with_the_reason(tmp_path: 
     assert "have MXNet parameters" in run("train", "--root", str(root), expected=1)
 
 
-def test_an_archive_that_would_leave_its_folder_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_paths_outside_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "secret").write_text("x")
     with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz") as archive:
@@ -113,7 +113,7 @@ def silent_server() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/weights.pth"
 
 
-def test_a_download_without_an_answer_is_given_up(
+def test_a_download_without_a_response_times_out(
     tmp_path: Path, silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "PATIENCE", 0.3)
@@ -122,7 +122,7 @@ def test_a_download_without_an_answer_is_given_up(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_weights_are_a_line_in_the_log_and_no_failure(
+def test_missing_weights_are_logged_and_do_not_fail_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(state.WEIGHTS_ENV, str(tmp_path / "nowhere"))

@@ -26,7 +26,7 @@ class Machine:
 
 
 @pytest.mark.parametrize(("seconds", "faster"), [({1: 1.0, 4: 0.3}, 4), ({1: 1.0, 4: 5.0}, 1)])
-def test_the_faster_number_is_chosen_and_kept(seconds: dict[int, float], faster: int) -> None:
+def test_the_faster_number_of_threads_is_chosen_and_kept(seconds: dict[int, float], faster: int) -> None:
     machine = Machine(seconds)
     threads = Threads(4, clock=lambda: machine.now, use=machine.use)
     tried = machine.run(threads, 2 * TRIALS + 1)
@@ -34,7 +34,7 @@ def test_the_faster_number_is_chosen_and_kept(seconds: dict[int, float], faster:
     assert set(machine.run(threads, 10)) == {faster}
 
 
-def test_it_is_compared_again_when_the_machine_has_changed() -> None:
+def test_thread_numbers_are_compared_again_when_the_speed_changes() -> None:
     machine = Machine({1: 1.0, 2: 0.5})
     threads = Threads(2, clock=lambda: machine.now, use=machine.use)
     machine.run(threads, 2 * TRIALS + 2)
@@ -44,7 +44,7 @@ def test_it_is_compared_again_when_the_machine_has_changed() -> None:
     assert set(machine.run(threads, 5)) == {1}
 
 
-def test_one_core_is_never_compared() -> None:
+def test_thread_numbers_are_not_compared_on_one_core() -> None:
     machine = Machine({1: 1.0})
     assert set(machine.run(Threads(1, clock=lambda: machine.now, use=machine.use), 9)) == {1}
 

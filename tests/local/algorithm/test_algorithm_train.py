@@ -36,7 +36,7 @@ def weights(root: Path, name: str = "model_algo-1") -> dict[str, torch.Tensor]:
     return torch.load(root / "model" / name, weights_only=True)
 
 
-def test_the_log_passes_the_expressions_that_the_real_log_passes(finished: tuple[Path, str]) -> None:
+def test_the_metric_expressions_match_the_log_as_they_match_the_real_one(finished: tuple[Path, str]) -> None:
     for name, expression in EXPRESSIONS.items():
         assert len(re.findall(expression, REAL_LOG.read_text())) == 10, name
         values = [float(v) for v in re.findall(expression, finished[1])]
@@ -44,7 +44,7 @@ def test_the_log_passes_the_expressions_that_the_real_log_passes(finished: tuple
     assert values[-1] == 100
 
 
-def test_every_kind_of_line_has_the_real_logs_shape(finished: tuple[Path, str]) -> None:
+def test_every_kind_of_log_line_has_the_real_logs_format(finished: tuple[Path, str]) -> None:
     """With the numbers taken out, each of our line kinds that the real log has reads byte for byte as there."""
 
     def shapes(text: str) -> set[str]:
@@ -58,7 +58,7 @@ def test_every_kind_of_line_has_the_real_logs_shape(finished: tuple[Path, str]) 
     assert shapes(finished[1]) == shapes(REAL_LOG.read_text())
 
 
-def test_it_learns_what_is_drawn(finished: tuple[Path, str]) -> None:
+def test_training_learns_the_drawn_shapes(finished: tuple[Path, str]) -> None:
     scores = [float(v) for v in re.findall(EXPRESSIONS["validation:mIOU"], finished[1])]
     assert scores[-1] > 0.6 > scores[0]
 
@@ -75,7 +75,7 @@ def test_the_model_is_three_files(finished: tuple[Path, str]) -> None:
     assert (settings["epochs"], settings["num_classes"], settings["optimizer"]) == ("25", "3", "adam")
 
 
-def test_a_finished_job_that_is_started_again_trains_nothing_more(finished: tuple[Path, str]) -> None:
+def test_a_finished_job_does_not_train_when_started_again(finished: tuple[Path, str]) -> None:
     before = weights(finished[0])
     again = run("train", "--root", str(finished[0]))
     assert "train loss" not in again
@@ -91,7 +91,7 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_job_that_was_cut_short_ends_as_if_it_never_was(tmp_path: Path, how: signal.Signals) -> None:
+def test_an_interrupted_job_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, how: signal.Signals) -> None:
     """SIGTERM and kill -9 alike: the same weights, to the bit, as the job that ran through."""
     through, cut = (
         lay_out(tmp_path / "through", epochs="24", optimizer="adam"),
@@ -109,7 +109,7 @@ def test_a_job_that_was_cut_short_ends_as_if_it_never_was(tmp_path: Path, how: s
     assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
 
 
-def test_a_checkpoint_taken_elsewhere_brings_the_best_weights_along(finished: tuple[Path, str], tmp_path: Path) -> None:
+def test_a_checkpoint_in_a_new_container_includes_the_best_weights(finished: tuple[Path, str], tmp_path: Path) -> None:
     """A spot job goes on in a fresh container: model/ is empty, and no later epoch need beat the best so far."""
     earlier, _ = finished
     root = lay_out(tmp_path, epochs="25", crop_size="64", learning_rate="0.01")
@@ -135,7 +135,7 @@ def test_sigterm_leaves_a_model_that_can_be_served(tmp_path: Path) -> None:
     assert not list(root.rglob("*.part"))
 
 
-def test_the_time_budget_ends_a_job_in_good_order(tmp_path: Path) -> None:
+def test_the_time_budget_ends_a_job_with_a_complete_model(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="1000000")
     out = run("train", "--root", str(root), "--cpu-seconds", "2")
     assert "The time budget of 2 s is used" in out
@@ -145,7 +145,7 @@ def test_the_time_budget_ends_a_job_in_good_order(tmp_path: Path) -> None:
     assert (root / "model/model_best.params").exists()
 
 
-def test_a_checkpoint_of_another_job_is_left_alone_and_said(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_job_is_ignored_and_logged(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="1")
     run("train", "--root", str(root))
     write_hyperparameters(root, num_classes="3", num_training_samples="6", epochs="1", algorithm="psp", crop_size="32")
@@ -155,7 +155,7 @@ def test_a_checkpoint_of_another_job_is_left_alone_and_said(tmp_path: Path) -> N
     assert "epoch: 0, train loss" in out
 
 
-def test_a_broken_checkpoint_is_said_and_the_job_starts_over(tmp_path: Path) -> None:
+def test_a_broken_checkpoint_is_logged_and_the_job_starts_over(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="1")
     (root / "checkpoints").mkdir()
     (root / "checkpoints/checkpoint.pt").write_bytes(b"half a checkpo")
@@ -173,24 +173,24 @@ def failure(root: Path) -> str:
     return reason
 
 
-def test_a_wrong_hyperparameter_fails_as_the_clients_error(tmp_path: Path) -> None:
+def test_an_invalid_hyperparameter_fails_as_a_client_error(tmp_path: Path) -> None:
     reason = failure(lay_out(tmp_path, learnin_rate="0.1"))
     assert reason.startswith("ClientError: ")
     assert "Additional properties are not allowed ('learnin_rate' was unexpected)" in reason
 
 
-def test_a_wrong_annotation_fails_with_its_name(tmp_path: Path) -> None:
+def test_an_invalid_annotation_fails_with_its_name(tmp_path: Path) -> None:
     root = lay_out(tmp_path)
     Image.new("L", (64, 64), 9).save(root / "input/data/train_annotation/3.png")
     assert re.match(r"ClientError: .*train_annotation/3\.png has the value 9", failure(root))
 
 
-def test_no_channels_at_all_fail_with_the_channels_name(tmp_path: Path) -> None:
+def test_missing_channels_fail_with_the_name_of_the_first(tmp_path: Path) -> None:
     write_hyperparameters(tmp_path, num_classes="2", num_training_samples="1")
     assert "channel 'train' is required" in failure(tmp_path)
 
 
-def test_a_loss_that_is_no_number_fails_as_the_algorithms_error(tmp_path: Path, finished: tuple[Path, str]) -> None:
+def test_a_loss_of_nan_fails_as_an_algorithm_error(tmp_path: Path, finished: tuple[Path, str]) -> None:
     root = lay_out(tmp_path, crop_size="64")
     shutil.copytree(finished[0] / "model", root / "input/data/model")
     torch.save(

@@ -32,18 +32,18 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "w.params"
 
 
-def test_dictionaries_of_tensors_come_back(saved: Path) -> None:
+def test_dictionaries_of_tensors_are_loaded(saved: Path) -> None:
     assert load_weights(saved)["weight"].tolist() == [[1.0] * 3] * 2
 
 
-def test_an_object_that_asks_for_memory_is_refused(saved: Path) -> None:
+def test_a_pickle_that_allocates_memory_is_refused(saved: Path) -> None:
     number = HUGE.to_bytes(5, "little")
     pickled = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + number + b"\x85R."
     with pytest.raises(BadWeights, match="refers to 'builtins bytearray'"):
         load_weights(rewrite(saved, pickled=pickled))
 
 
-def test_a_name_from_the_stack_is_refused(saved: Path) -> None:
+def test_a_pickle_with_names_from_the_stack_is_refused(saved: Path) -> None:
     pickled = b"\x80\x04\x8c\x08builtins\x8c\x09bytearray\x93."
     with pytest.raises(BadWeights, match="STACK_GLOBAL"):
         load_weights(rewrite(saved, pickled=pickled))
@@ -62,7 +62,7 @@ def test_a_tensor_larger_than_what_is_stored_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", bytes(1000), b"\x80\x02}."])
-def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.params").write_bytes(content)
     with pytest.raises(BadWeights, match="cannot be read"):
         load_weights(tmp_path / "w.params")
@@ -71,7 +71,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
 @pytest.mark.parametrize(
     ("name", "value"), [("num_classes", "1000000000"), ("_inference_size", "1000000"), ("num_classes", "-1")]
 )
-def test_a_network_of_any_size_is_not_built(saved: Path, name: str, value: str) -> None:
+def test_a_network_beyond_the_size_limits_is_not_built(saved: Path, name: str, value: str) -> None:
     saved.rename(saved.parent / BEST)
     settings = {"_network": "compact", "_inference_size": "64", "num_classes": "3", name: value}
     (saved.parent / HYPERPARAMETERS).write_text(json.dumps(settings))

@@ -60,7 +60,7 @@ def label_first_ten(desk: Desk, worker: Any, name: str) -> None:
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
 
 
-def test_tasks_open_with_suggestions_but_for_a_random_tenth_and_the_answer_names_the_model(
+def test_nine_in_ten_tasks_open_with_a_suggestion_and_answers_name_the_model(
     desk: Desk,
 ) -> None:
     name, worker = create(desk, ASSIST), desk.hire()
@@ -89,7 +89,7 @@ def test_tasks_open_with_suggestions_but_for_a_random_tenth_and_the_answer_names
     wait_for(lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
 
 
-def test_a_job_without_the_tag_behaves_as_ground_truth_does(desk: Desk) -> None:
+def test_a_job_without_the_tag_behaves_as_in_ground_truth(desk: Desk) -> None:
     name, worker = create(desk, pictures=3), desk.hire()
     put_round(desk, name, lines=3)
     task = desk.lease(worker, name)
@@ -97,7 +97,7 @@ def test_a_job_without_the_tag_behaves_as_ground_truth_does(desk: Desk) -> None:
     assert worker("GET", f"/tasks/{task['task']}/suggestion")[0] == 404
 
 
-def test_a_helpful_order_is_random_before_there_is_a_model_and_the_same_for_everybody(desk: Desk) -> None:
+def test_the_helpful_order_is_random_before_the_first_model_and_equal_for_all_workers(desk: Desk) -> None:
     name, worker = create(desk, HELPFUL, pictures=30), desk.hire()
     order = []
     for _ in range(30):
@@ -108,7 +108,7 @@ def test_a_helpful_order_is_random_before_there_is_a_model_and_the_same_for_ever
     assert order[10:] != sorted(order[10:])
 
 
-def test_a_tenth_opens_empty_and_it_is_the_same_tenth_again(tmp_path: Path) -> None:
+def test_the_same_random_tenth_of_objects_never_has_a_suggestion(tmp_path: Path) -> None:
     class Numbered:
         reference = "a" * 24
 
@@ -117,7 +117,7 @@ def test_a_tenth_opens_empty_and_it_is_the_same_tenth_again(tmp_path: Path) -> N
     assert empty == [line for line in range(5000) if not may_have_suggestion(Numbered(), line)]  # type: ignore[arg-type]
 
 
-def test_objects_are_areas_of_one_label_and_rows_give_them_back() -> None:
+def test_suggested_objects_are_connected_areas_and_their_rows_restore_the_mask() -> None:
     rng = np.random.default_rng(5)
     mask = np.zeros((60, 80), np.uint8)
     for label in (1, 2, 1, 3):
@@ -133,7 +133,7 @@ def test_objects_are_areas_of_one_label_and_rows_give_them_back() -> None:
     assert [item["area"] for item in objects] == sorted((item["area"] for item in objects), reverse=True)
 
 
-def test_what_is_smaller_than_what_people_labeled_is_not_suggested() -> None:
+def test_objects_smaller_than_the_labeled_ones_are_not_suggested() -> None:
     masks = []
     for side in range(20, 40):
         mask = np.zeros((100, 100), np.uint8)
@@ -151,7 +151,7 @@ def test_what_is_smaller_than_what_people_labeled_is_not_suggested() -> None:
     assert (found == np.where(np.arange(100)[:, None] < 70, proposed, 0)).all(), "nothing refines without networks"
 
 
-def test_refining_follows_the_photograph_and_clicks_correct_a_mask_near_them_alone() -> None:
+def test_refinement_follows_the_image_and_clicks_change_the_mask_only_near_them() -> None:
     ys, xs = np.mgrid[:160, :200]
     disc = (xs - 100) ** 2 + (ys - 80) ** 2 < 45**2
     photo = np.where(disc[..., None], (220, 160, 60), (40, 70, 60)).astype(np.uint8)
@@ -193,14 +193,14 @@ def take_one(desk: Desk, worker: Any, name: str) -> dict[str, Any]:
     return task
 
 
-def test_a_speck_is_no_object() -> None:
+def test_a_speck_is_not_an_object() -> None:
     mask = np.zeros((200, 200), np.uint8)
     mask[3, 3] = 1
     mask[50:70, 50:70] = 1
     assert [item["area"] for item in split_objects(mask)] == [400]
 
 
-def test_uncertain_and_unlike_objects_come_first_and_every_fifth_is_random() -> None:
+def test_uncertain_and_dissimilar_objects_come_first_and_every_fifth_is_random() -> None:
     features = np.repeat(np.eye(4) * 10, 25, axis=0) + np.random.default_rng(0).normal(0, 0.1, (100, 4))
     confidences = np.linspace(0.99, 0.5, 100)  # the later, the less sure
     order = order_objects(confidences, features, features[75:80], count=100, seed=1)
@@ -211,7 +211,7 @@ def test_uncertain_and_unlike_objects_come_first_and_every_fifth_is_random() -> 
     assert {position // 25 for position in chosen[:3]} == {0, 1, 2}, "one of each group that is not"
 
 
-def test_the_assistant_trains_on_answers_and_its_round_becomes_ready(tmp_path: Path) -> None:
+def test_the_assistant_trains_on_answers_and_completes_its_round(tmp_path: Path) -> None:
     """Its files only: the processes are those of the algorithm, which has tests of its own."""
     embedded = Embedded(store=Store(tmp_path), objects=FolderObjects(tmp_path), url="http://localhost")
     try:

@@ -18,7 +18,7 @@ from scripts import benchmark_automated
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_people_label_a_third_of_the_drawn_scenes_and_the_automatic_labels_are_good(tmp_path: Path) -> None:
+def test_workers_label_a_third_of_the_drawn_scenes_and_automatic_labels_are_good(tmp_path: Path) -> None:
     count = benchmark_automated.SCENES
     classes = benchmark_automated.draw(tmp_path, count)
     figures = benchmark_automated.run(argparse.Namespace(error=0.05), tmp_path, classes)

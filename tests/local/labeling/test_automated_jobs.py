@@ -41,9 +41,7 @@ def list_training(desk: Desk, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(600)  # a model is trained, whatever else the machine does
-def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_way(
-    start_local_aws: Any, tmp_path: Path
-) -> None:
+def test_a_model_labels_part_of_the_objects_even_if_the_server_is_killed(start_local_aws: Any, tmp_path: Path) -> None:
     masks = tmp_path / "masks"
     masks.mkdir()
     draw_masks(masks)

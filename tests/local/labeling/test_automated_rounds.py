@@ -182,7 +182,7 @@ def test_the_validation_set_has_the_documented_size_and_a_third_of_a_small_set()
     assert [size_validation(n) for n in (60, 296, 400, 1000)] == [20, 98, 100, 200]
 
 
-def test_the_first_sample_is_random_and_the_validation_set_is_never_trained_on(embedded: Embedded) -> None:
+def test_the_first_sample_is_random_and_training_excludes_the_validation_set(embedded: Embedded) -> None:
     _, job = start_job(embedded)
     parts = {
         part: [row["line"] for row in list_sample(embedded.store, job, part, state="waiting")]
@@ -223,7 +223,7 @@ def test_a_kill_around_any_write_labels_nothing_twice(embedded: Embedded, write:
     assert described["LabelingJobOutput"]["FinalActiveLearningModelArn"].endswith("-1")
 
 
-def test_what_is_least_sure_goes_to_people_and_the_validation_set_follows(embedded: Embedded) -> None:
+def test_the_next_sample_has_the_lowest_confidences_and_shrinks_the_validation_set(embedded: Embedded) -> None:
     """Three in four objects are good and are labeled; validation objects and the least confident leave the set."""
     _, job = start_job(embedded)
     label_sample(embedded, job)
@@ -252,7 +252,7 @@ def test_what_is_least_sure_goes_to_people_and_the_validation_set_follows(embedd
     assert all(scores[row["line"]].confidence < current.threshold and row["line"] < chosen[0] for row in left)
 
 
-def test_a_human_budget_and_a_share_of_labels_end_automatic_labels(embedded: Embedded) -> None:
+def test_a_stopping_condition_limits_automatic_labels(embedded: Embedded) -> None:
     _, job = start_job(embedded, StoppingConditions={"MaxPercentageOfInputDatasetLabeled": 50})
     label_sample(embedded, job)
     train(embedded, Automation(embedded), job)
@@ -263,7 +263,7 @@ def test_a_human_budget_and_a_share_of_labels_end_automatic_labels(embedded: Emb
     assert len(machine) == OBJECTS // 2 - SAMPLE
 
 
-def test_more_than_a_tenth_of_the_first_sample_failing_fails_the_job(embedded: Embedded) -> None:
+def test_a_job_fails_if_more_than_a_tenth_of_the_first_sample_failed(embedded: Embedded) -> None:
     labeling, job = start_job(embedded)
     label_sample(embedded, job)
     with embedded.store.write() as connection:
@@ -318,7 +318,7 @@ def test_stopping_a_job_stops_its_training_job(embedded: Embedded) -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be_are_refused_and_leave_nothing(
+def test_invalid_settings_are_refused_and_leave_no_files(
     embedded: Embedded, change: dict[str, Any], words: str
 ) -> None:
     status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, **change))
@@ -368,7 +368,7 @@ def put_model(embedded: Embedded, *, classes: int, content: bytes = b"") -> str:
     )
 
 
-def test_training_goes_on_from_the_model_of_an_earlier_job(embedded: Embedded) -> None:
+def test_training_continues_from_the_model_of_an_earlier_job(embedded: Embedded) -> None:
     arn = put_model(embedded, classes=2)
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
     _, job = start_job(embedded, LabelingJobAlgorithmsConfig=config)
@@ -380,7 +380,7 @@ def test_training_goes_on_from_the_model_of_an_earlier_job(embedded: Embedded) -
     assert (answer["HyperParameters"]["crop_size"], answer["HyperParameters"]["algorithm"]) == ("192", "psp")
 
 
-def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
+def test_a_model_with_other_classes_is_refused(embedded: Embedded) -> None:
     arn = put_model(embedded, classes=5)
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
     status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
@@ -402,7 +402,7 @@ def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
         b'{"num_classes": "2", "_crop_size": "240", "backbone": {}}',
     ],
 )
-def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content: bytes) -> None:
+def test_a_model_with_invalid_settings_is_refused(embedded: Embedded, content: bytes) -> None:
     arn = put_model(embedded, classes=2, content=content)
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
     status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
@@ -410,7 +410,7 @@ def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content:
     assert "is not a valid model of this algorithm" in body["message"]
 
 
-def test_quality_is_the_mean_over_the_classes_of_the_image_without_background() -> None:
+def test_quality_is_the_mean_iou_of_the_images_classes_without_background() -> None:
     truth = np.array([[0, 1, 1, 2]], np.uint8)
     assert measure_quality(truth, truth) == 1
     assert measure_quality(np.array([[0, 1, 0, 2]], np.uint8), truth) == 0.75

@@ -84,7 +84,7 @@ def test_every_bound_holds_in_at_least_93_percent_of_validation_sets(kind: str, 
         assert chosen >= SETS / 2  # an honest bound that never reached the target would be of no use
 
 
-def test_choosing_the_best_mean_instead_would_not_be_honest() -> None:
+def test_the_best_observed_mean_overestimates_the_true_mean() -> None:
     """The check above can fail: the highest mean over all thresholds is far above what lies above it."""
     truth = Population(draw("right or wrong", np.random.default_rng(1), 300_000))
     held = 0
@@ -96,7 +96,7 @@ def test_choosing_the_best_mean_instead_would_not_be_honest() -> None:
     assert held < HELD * SETS
 
 
-def test_a_threshold_is_accepted_though_no_simultaneous_bound_reaches_the_target() -> None:
+def test_a_threshold_is_accepted_although_no_simultaneous_bound_reaches_the_target() -> None:
     """Chains of tests prove more than bounds of all thresholds at once: 99 objects as a model of cats has them."""
     rng = np.random.default_rng(4)
     sure = rng.random(99)
@@ -107,7 +107,7 @@ def test_a_threshold_is_accepted_though_no_simultaneous_bound_reaches_the_target
     assert max(t.bound for t in bound_thresholds(sure.tolist(), quality.tolist(), risk=0.2 * risk_of_round(2))) < 0.7
 
 
-def test_all_rounds_together_have_the_risk_of_one_and_later_ones_no_less_than_the_first() -> None:
+def test_the_risks_of_all_rounds_sum_to_the_total_risk() -> None:
     risks = [risk_of_round(number) for number in range(1, 60)]
     assert sum(risks) == pytest.approx(RISK)
     assert risks[:7] == [RISK / 8] * 7
@@ -121,13 +121,13 @@ def test_twenty_excellent_objects_are_enough() -> None:
     assert choose_threshold([0.9] * 20, [0.8] * 20) is None
 
 
-def test_no_threshold_where_nothing_is_good_enough_or_too_few_are_known() -> None:
+def test_no_threshold_is_chosen_for_bad_or_too_few_objects() -> None:
     assert choose_threshold([0.9] * 300, [0.69] * 300) is None
     assert choose_threshold([0.9] * 7, [1.0] * 7) is None
     assert choose_threshold([], []) is None
 
 
-def test_objects_of_one_confidence_stay_together() -> None:
+def test_objects_with_equal_confidence_are_on_one_side_of_a_threshold() -> None:
     """300 objects with one confidence are all above a threshold or none is."""
     counts = {t.objects for t in bound_thresholds([0.5] * 150 + [0.9] * 150, [0.2] * 150 + [0.95] * 150)}
     assert counts == {300, 150}
@@ -146,6 +146,6 @@ def test_a_smaller_risk_has_a_lower_bound_and_more_objects_a_higher_one() -> Non
 @pytest.mark.parametrize(
     ("confidences", "qualities"), [([0.5], [0.5, 0.5]), ([math.nan] * 9, [0.5] * 9), ([0.5] * 9, [1.5] * 9)]
 )
-def test_numbers_that_are_none_are_refused(confidences: list[float], qualities: list[float]) -> None:
+def test_values_out_of_range_are_refused(confidences: list[float], qualities: list[float]) -> None:
     with pytest.raises(ValueError, match=r"confidences"):
         choose_threshold(confidences, qualities)

@@ -58,7 +58,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / (first | second).sum())
 
 
-def test_four_points_give_the_object() -> None:
+def test_four_points_segment_the_object() -> None:
     image, mask = scene()
     assert iou(segment(image, extremes(mask)).full_mask(mask.shape), mask) > 0.93
 
@@ -70,12 +70,12 @@ def test_the_order_of_the_points_does_not_matter() -> None:
     assert np.array_equal(first, segment(image, [points[i] for i in (2, 0, 3, 1)]).full_mask(mask.shape))
 
 
-def test_the_same_question_has_the_same_answer() -> None:
+def test_the_same_points_give_the_same_mask() -> None:
     image, mask = scene()
     assert np.array_equal(segment(image, extremes(mask)).mask, segment(image, extremes(mask)).mask)
 
 
-def test_without_weights_grabcut_still_finds_the_object() -> None:
+def test_grabcut_segments_the_object_without_weights() -> None:
     image, mask = scene()
     predictor = Predictor()
     assert (
@@ -84,7 +84,7 @@ def test_without_weights_grabcut_still_finds_the_object() -> None:
     )
 
 
-def test_grabcut_finds_a_thin_slanting_object() -> None:
+def test_grabcut_segments_a_thin_slanted_object() -> None:
     """The quadrilateral of its extreme points is a sliver: erosion leaves no pixels to sample colors from."""
     image, mask = np.full((200, 200, 3), (70, 110, 60), np.uint8), np.zeros((200, 200), np.uint8)
     cv2.line(mask, (30, 170), (170, 30), 1, 14)
@@ -94,7 +94,7 @@ def test_grabcut_finds_a_thin_slanting_object() -> None:
     assert iou(found, mask > 0) > 0.85
 
 
-def test_weights_are_saved_small_and_read_back_nearly_the_same(tmp_path: Path) -> None:
+def test_saved_weights_are_small_and_load_with_small_deviation(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = start()
     for name, value in net.named_parameters():
@@ -110,7 +110,7 @@ def test_weights_are_saved_small_and_read_back_nearly_the_same(tmp_path: Path) -
     assert float((before - after).abs().mean()) < 0.02
 
 
-def test_what_is_looked_at_once_serves_every_click() -> None:
+def test_decoding_extracted_features_equals_the_forward_pass() -> None:
     torch.manual_seed(0)
     net = PromptNet().eval()
     pixels, planes = torch.randn(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
@@ -118,7 +118,7 @@ def test_what_is_looked_at_once_serves_every_click() -> None:
         assert torch.equal(net(pixels, planes), net.decode(pixels, net.extract_features(pixels), planes))
 
 
-def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mask_is_at_the_place_of_the_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture is rotated on its way through the network, and so must everything be that is marked on it."""
     net, _ = load_weights(weights_paths()[0])
     photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
@@ -130,30 +130,30 @@ def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch
     assert isinstance(net, PromptNet)
 
 
-def test_the_weights_say_what_they_have_seen() -> None:
+def test_the_weights_name_their_training_data() -> None:
     seen = Predictor(*weights_paths()).trained_on
     assert "drawn objects" in seen
     assert "ImageNet" in seen
 
 
-def test_all_weights_of_the_package_together_are_small() -> None:
+def test_the_packaged_weights_are_small() -> None:
     package = Path(autosegment.__file__).resolve().parents[3]
     assert sum(path.stat().st_size for path in package.rglob("*.npz")) <= 14_000_000
 
 
-def test_a_box_gives_the_object() -> None:
+def test_a_box_segments_the_object() -> None:
     image, mask = scene()
     ys, xs = np.nonzero(mask)
     corners = [[int(xs.min()), int(ys.min())], [int(xs.max()), int(ys.max())]]
     assert iou(segment(image, corners).full_mask(mask.shape), mask) > 0.85
 
 
-def test_one_click_gives_the_object() -> None:
+def test_one_click_segments_the_object() -> None:
     image, mask = scene()
     assert iou(segment(image, [[120, 100]]).full_mask(mask.shape), mask) > 0.7
 
 
-def test_a_further_click_on_the_same_object_is_answered_as_if_it_were_the_first_question() -> None:
+def test_a_further_click_gives_the_same_mask_with_and_without_the_cache() -> None:
     image, mask = scene()
     predictor, begun = Predictor(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
     click = np.array([[100, 90]], np.float32)
@@ -162,7 +162,7 @@ def test_a_further_click_on_the_same_object_is_answered_as_if_it_were_the_first_
     assert np.array_equal(kept, fresh)
 
 
-def test_a_click_far_from_where_the_answer_is_unsure_changes_only_its_neighborhood() -> None:
+def test_a_click_changes_the_mask_only_in_its_neighborhood() -> None:
     before = np.full((96, 96), 0.9, np.float32)
     after = np.full((96, 96), 0.4, np.float32)  # would remove everything, without being sure
     after[44:52, 44:52] = 0.02
@@ -173,7 +173,7 @@ def test_a_click_far_from_where_the_answer_is_unsure_changes_only_its_neighborho
     assert not removed[56:].any()
 
 
-def test_each_click_leaves_what_the_clicks_before_it_made() -> None:
+def test_each_click_keeps_the_effect_of_earlier_clicks() -> None:
     image, mask = scene()
     image[60:80, 150:175] = (60, 90, 70)
     predictor, begun = Predictor(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
@@ -192,7 +192,7 @@ def test_each_click_leaves_what_the_clicks_before_it_made() -> None:
     assert np.array_equal(found([]), start)
 
 
-def test_the_switch_for_imagenet_weights_leaves_grabcut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grabcut_is_used_if_imagenet_weights_are_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GTSEG_IMAGENET_WEIGHTS", "off")
     monkeypatch.setattr(autosegment, "_predictor", None)
     assert autosegment.shared_predictor().nets == []
@@ -200,14 +200,14 @@ def test_the_switch_for_imagenet_weights_leaves_grabcut(monkeypatch: pytest.Monk
 
 
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 90)), min_size=2, max_size=2))
-def test_middles_of_a_box_lie_on_its_sides(corners: list[tuple[float, float]]) -> None:
+def test_the_middles_of_a_boxs_sides_are_on_its_sides(corners: list[tuple[float, float]]) -> None:
     points = np.array(corners, np.float32)
     around = middles(points)
     assert np.allclose(around.min(0), points.min(0))
     assert np.allclose(around.max(0), points.max(0))
 
 
-def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
+def test_real_cats_are_segmented_better_than_by_grabcut_alone() -> None:
     """Single cats of the test photographs; the figures of record are scripts/benchmark autosegment's."""
     ours, plain = [], []
     for path in sorted((DATA / "masks").glob("*.png")):
@@ -244,7 +244,7 @@ def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
         ([["a", 1], [2, 2], [3, 3], [4, 4]], "pairs"),
     ],
 )
-def test_a_wrong_question_is_refused_with_its_reason(points: list[list[float]], word: str) -> None:
+def test_invalid_points_are_refused_with_the_reason(points: list[list[float]], word: str) -> None:
     with pytest.raises(ServiceError, match=word):
         segment(scene()[0], points)
 
@@ -253,14 +253,14 @@ def test_a_wrong_question_is_refused_with_its_reason(points: list[list[float]], 
     "points",
     [[[5, 5]] * 4, [[0, 0], [259, 0], [259, 199], [0, 199]], [[10, 10], [10, 60], [10, 30], [10, 40]]],
 )
-def test_odd_points_give_some_mask_and_never_an_error(points: list[list[float]]) -> None:
+def test_any_points_in_the_image_give_a_mask(points: list[list[float]]) -> None:
     found = segment(scene()[0], points)
     assert found.full_mask((200, 260)).shape == (200, 260)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
+def test_rows_describe_exactly_the_mask(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.4
     again = np.zeros((height + 7, width + 5), bool)
     for y, *ends in ObjectMask(5, 7, mask).rows():
@@ -273,7 +273,7 @@ def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
 
 @given(st.floats(-30, 200), st.floats(-30, 200), st.floats(20, 150))
 @settings(max_examples=40, deadline=None)
-def test_what_is_cut_out_of_an_image_goes_back_to_its_place(left: float, top: float, side: float) -> None:
+def test_a_window_is_pasted_where_it_was_cut(left: float, top: float, side: float) -> None:
     window = Window(left, top, side, 160)
     ys, xs = np.mgrid[:200, :260].astype(np.float32)
     point = np.array([[130.0, 100.0]], np.float32)
@@ -288,12 +288,12 @@ def test_what_is_cut_out_of_an_image_goes_back_to_its_place(left: float, top: fl
     assert abs(peak[0] + y0 - 100) <= 2
 
 
-def test_points_are_put_in_turn_from_the_top() -> None:
+def test_points_are_sorted_clockwise_from_the_top() -> None:
     turned = in_order(np.array([[0, 50], [50, 100], [100, 50], [50, 0]], np.float32))
     assert turned.tolist() == [[50, 0], [100, 50], [50, 100], [0, 50]]
 
 
-def test_colours_of_the_object_are_told_from_those_around_it() -> None:
+def test_the_likelihood_separates_the_objects_colors_from_the_background() -> None:
     image, mask = scene()
     ratio = likelihood(image[:200, :200], mask[:200, :200].astype(np.uint8), 1 - mask[:200, :200].astype(np.uint8))
     assert ratio[mask[:200, :200]].mean() > 0.9
@@ -320,7 +320,7 @@ def make_model(path: Path, *, planes: int = 4) -> None:
     onnx.save(model, str(path))
 
 
-def test_a_users_onnx_model_is_used_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_onnx_model_replaces_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "red.onnx")
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
     image, mask = scene()
@@ -328,7 +328,7 @@ def test_a_users_onnx_model_is_used_instead(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
-def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -> None:
+def test_every_engine_returns_the_models_output(tmp_path: Path, engine: str) -> None:
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime")
     make_model(tmp_path / "red.onnx")
@@ -338,14 +338,14 @@ def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -
     np.testing.assert_allclose(model(planes)[0, 0], planes[0, 0] - 128, atol=1e-3)
 
 
-def test_a_model_of_another_input_is_refused_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_another_input_is_refused_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "three.onnx", planes=3)
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "three.onnx"))
     with pytest.raises(ServiceError, match=r"input \(1 x 3 x 512 x 512\)"):
         segment(scene()[0], extremes(scene()[1]))
 
 
-def test_a_server_started_with_a_users_model_outlines_with_it(
+def test_a_server_with_a_users_model_segments_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_local_aws: Any
 ) -> None:
     make_model(tmp_path / "red.onnx")
@@ -369,7 +369,7 @@ def test_a_server_started_with_a_users_model_outlines_with_it(
     assert f"DEXTR ({tmp_path / 'red.onnx'}): " in finding["found"]
 
 
-def test_a_dextr_model_begins_with_points_or_a_box_and_says_so(tmp_path: Path) -> None:
+def test_a_dextr_model_supports_points_and_boxes_and_reports_that(tmp_path: Path) -> None:
     make_model(tmp_path / "red.onnx")
     image, mask = scene()
     ys, xs = np.nonzero(mask)
@@ -386,7 +386,7 @@ def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.M
         segment(scene()[0], extremes(scene()[1]))
 
 
-def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
+def test_a_large_image_has_the_mask_of_the_small_image_enlarged() -> None:
     """An object of many pixels is enlarged in two steps, and only where it is."""
     image, mask = scene()
     large = np.asarray(cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -399,7 +399,7 @@ def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
 
 
 @pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_processor_without_16_bit_arithmetic_computes_in_32(
+def test_a_processor_without_16_bit_arithmetic_computes_in_32_bits(
     monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: torch.dtype
 ) -> None:
     """Emulated, 16 bits take nine times as long; the outline is the same."""
@@ -411,7 +411,7 @@ def test_a_processor_without_16_bit_arithmetic_computes_in_32(
     assert iou(found.full_mask(mask.shape), mask) > 0.93
 
 
-def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
+def test_the_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
     """Within a pixel at each end of a run; a hole, a part of its own and the image's border among them."""
     window, shape = Window(-300.25, 120.5, 3000.0, SIZE), (3000, 2500)
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -428,7 +428,7 @@ def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
     assert (whole <= cv2.dilate(plain, across)).all()
 
 
-def test_nothing_that_is_found_is_an_empty_mask_of_any_size() -> None:
+def test_an_empty_result_has_no_rows_at_any_size() -> None:
     nothing = np.zeros((SIZE, SIZE), np.float32)
     for side in (100.0, 5000.0):
         found = extract_mask(nothing, Window(0, 0, side, SIZE), (5000, 5000), limits=None, inside=NONE)

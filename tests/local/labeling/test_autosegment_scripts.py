@@ -43,7 +43,7 @@ def clip_art() -> np.ndarray:
     return picture
 
 
-def test_a_missing_part_is_clicked_as_inside_and_a_surplus_part_as_outside() -> None:
+def test_a_missing_part_is_clicked_as_inside_and_an_excess_part_as_outside() -> None:
     x, y, missing = worst_place(square(10, 20), square(10, 50))
     assert missing
     assert square(20, 50)[int(y), int(x)]
@@ -59,7 +59,7 @@ def test_clicks_are_added_to_those_before() -> None:
     assert len(question.inside) == len(question.outside) == 1
 
 
-def test_a_method_that_obeys_clicks_gets_better_with_each() -> None:
+def test_the_score_of_a_method_that_follows_clicks_rises_with_each_click() -> None:
     """A method that finds the left half, and around each click inside the columns next to it."""
 
     def obedient(question: Question) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_a_method_that_obeys_clicks_gets_better_with_each() -> None:
     assert (np.diff(rows[0]) > 0).all()
 
 
-def test_a_cut_out_is_its_largest_part_with_its_holes_filled() -> None:
+def test_a_cutout_is_the_largest_part_with_its_holes_filled() -> None:
     cutout = scenes.trim(clip_art())
     assert cutout is not None
     assert cutout.shape[2] == 4
@@ -80,11 +80,11 @@ def test_a_cut_out_is_its_largest_part_with_its_holes_filled() -> None:
     assert cutout[40, 6, 0] > cutout[40, 6, 2]  # BGR as read has become RGB
 
 
-def test_a_full_rectangle_is_no_silhouette() -> None:
+def test_a_full_rectangle_is_not_a_cutout() -> None:
     assert scenes.trim(np.full((80, 80, 4), 255, np.uint8)) is None
 
 
-def test_pictures_can_be_left_out_by_name(tmp_path: Path) -> None:
+def test_images_can_be_left_out_by_name(tmp_path: Path) -> None:
     for name in ("dog.png", "housecats/tom.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / name), clip_art())
@@ -95,7 +95,7 @@ def test_pictures_can_be_left_out_by_name(tmp_path: Path) -> None:
     assert read == [2, 1]
 
 
-def test_the_masks_of_a_drawn_crowd_never_overlap_and_the_same_seed_draws_the_same() -> None:
+def test_masks_of_a_drawn_crowd_do_not_overlap_and_depend_on_the_seed_alone() -> None:
     cutout = scenes.trim(clip_art())
     assert cutout is not None
     crowds = []
@@ -109,7 +109,7 @@ def test_the_masks_of_a_drawn_crowd_never_overlap_and_the_same_seed_draws_the_sa
         assert np.sum(masks, axis=0).max(initial=0) <= 1
 
 
-def test_a_sample_carries_grabcuts_mask_of_its_object() -> None:
+def test_a_sample_includes_grabcuts_mask_of_its_object() -> None:
     image = np.full((120, 120, 3), 60, np.uint8)
     mask = np.zeros((120, 120), np.uint8)
     cv2.circle(mask, (60, 60), 30, 1, -1)
@@ -119,7 +119,7 @@ def test_a_sample_carries_grabcuts_mask_of_its_object() -> None:
     assert extreme_points(mask).tolist() == [[60, 30], [90, 60], [60, 90], [30, 60]]
 
 
-def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
+def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
     rates = [rate_at(used, whole=1000, rate=1.0, fall=0.3) for used in (0, 59, 400, 700, 850, 999)]
     assert rates[0] < 0.03
     assert rates[1] == rates[2] == rates[3]
@@ -134,7 +134,7 @@ def disc_sample() -> tuple[np.ndarray, np.ndarray]:
     return image, mask
 
 
-def test_examples_begin_with_points_boxes_and_clicks_that_lie_on_the_object() -> None:
+def test_examples_start_with_points_boxes_and_clicks_on_the_object() -> None:
     rng = np.random.default_rng(0)
     sample = sample_of(*disc_sample(), rng)
     made = [one for _ in range(30) if (one := example(sample, rng, size=64, wild=False)) is not None]
@@ -145,7 +145,7 @@ def test_examples_begin_with_points_boxes_and_clicks_that_lie_on_the_object() ->
             assert one.mask[y, x]
 
 
-def test_simulated_clicks_are_in_the_middle_of_an_error_and_say_which_side() -> None:
+def test_simulated_clicks_are_in_the_middle_of_an_error_and_have_its_side() -> None:
     _, mask = disc_sample()
     place = some_click(np.zeros(mask.shape, bool), mask, np.random.default_rng(0))
     assert place is not None
@@ -154,7 +154,7 @@ def test_simulated_clicks_are_in_the_middle_of_an_error_and_say_which_side() -> 
     assert some_click(mask > 0, mask, np.random.default_rng(0)) is None
 
 
-def test_clicks_of_training_remember_the_first_answer() -> None:
+def test_click_rounds_keep_the_first_mask_as_a_prompt() -> None:
     rng = np.random.default_rng(0)
     batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
     click_rounds(start_network().eval(), batch, 2, rng)
@@ -162,7 +162,7 @@ def test_clicks_of_training_remember_the_first_answer() -> None:
     assert batch[0].planes().shape == (7, 64, 64)
 
 
-def test_pixels_that_were_right_before_the_clicks_weigh_more_and_the_mean_stays_one() -> None:
+def test_correct_pixels_before_the_clicks_weigh_more_and_the_mean_weight_is_one() -> None:
     rng = np.random.default_rng(0)
     batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
     masks = torch.from_numpy(batch[0].example.mask[None, None].astype(np.float32))
@@ -173,7 +173,7 @@ def test_pixels_that_were_right_before_the_clicks_weigh_more_and_the_mean_stays_
     assert float(weights[0, 0] / weights[63, 0]) == pytest.approx(STEADY)
 
 
-def test_the_robots_scenes_are_drawn_alike_and_hold_what_they_say() -> None:
+def test_the_robots_scenes_are_reproducible_and_have_nonempty_objects() -> None:
     for draw in (street, cells):
         scene = draw(3)
         assert np.array_equal(scene.picture, draw(3).picture)

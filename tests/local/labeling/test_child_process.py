@@ -52,9 +52,7 @@ EXCESSIVE = {
 
 
 @pytest.mark.parametrize("name", EXCESSIVE)
-def test_a_template_that_takes_too_long_or_too_much_is_refused_and_the_next_one_is_rendered(
-    renderer: Renderer, name: str
-) -> None:
+def test_a_template_beyond_its_limits_is_refused_and_the_next_one_is_rendered(renderer: Renderer, name: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ServiceError, match="cannot be rendered") as caught:
         renderer.render(EXCESSIVE[name], INPUT, LINKS)
@@ -65,7 +63,7 @@ def test_a_template_that_takes_too_long_or_too_much_is_refused_and_the_next_one_
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
 
 
-def test_a_template_finds_no_keys_in_what_it_can_name(renderer: Renderer) -> None:
+def test_a_template_cannot_print_signing_keys(renderer: Renderer) -> None:
     names = ("granting", "grants", "grant", "links", "environment", "self", "context", "task")
     shown = "".join(renderer.render("{{ " + name + " }}{{ " + name + " | to_json }}", INPUT, LINKS) for name in names)
     assert LINKS.secret_key not in shown
@@ -73,7 +71,7 @@ def test_a_template_finds_no_keys_in_what_it_can_name(renderer: Renderer) -> Non
     assert "Links" not in shown
 
 
-def test_a_renderer_that_was_killed_is_started_anew(renderer: Renderer) -> None:
+def test_a_killed_renderer_is_restarted(renderer: Renderer) -> None:
     for _ in range(2):
         assert renderer.render("{{ task.input.labels | join }}", INPUT, LINKS) == "cat"
         child = renderer.free.get()
@@ -82,12 +80,12 @@ def test_a_renderer_that_was_killed_is_started_anew(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize("template", ["{% if %}", "{{", "{% for i in (1..3) %}" * 3000])
-def test_what_is_wrong_with_a_template_is_said(renderer: Renderer, template: str) -> None:
+def test_the_error_of_an_invalid_template_is_returned(renderer: Renderer, template: str) -> None:
     assert renderer.check(template)
     assert renderer.check(TEMPLATE) == ""
 
 
-def test_turns_at_decoding_never_exceed_their_pixels() -> None:
+def test_decoding_never_exceeds_the_limit_on_pixels() -> None:
     turns, held, most = PixelSemaphore(10), [0], [0]
     lock = threading.Lock()
 
@@ -154,7 +152,7 @@ def test_only_jpeg_and_png_are_opened_and_no_interpreter_is_started(
     assert not (tmp_path / "started").exists()
 
 
-def test_an_mpo_is_the_jpeg_that_it_begins_with() -> None:
+def test_an_mpo_is_read_as_its_first_jpeg() -> None:
     out = io.BytesIO()
     Image.new("RGB", (8, 6), (200, 0, 0)).save(out, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 6))])
     assert decode_size(out.getvalue()) == (8, 6)
@@ -198,7 +196,7 @@ def outline_process(aws: Any) -> psutil.Process:
     return found
 
 
-def test_outlines_survive_the_death_of_their_process(shared_aws: Any) -> None:
+def test_a_killed_outline_process_is_restarted(shared_aws: Any) -> None:
     desk = Desk(shared_aws)
     desk.put("large.png", picture(320, 240))
     job = desk.create([{"source-ref": f"s3://{desk.bucket}/large.png"}])
@@ -228,7 +226,7 @@ def picture(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
-def test_an_answer_names_no_format_but_png() -> None:
+def test_answers_in_other_formats_than_png_are_refused() -> None:
     with pytest.raises(ServiceError, match="is not a PNG"):
         read_answer(
             {

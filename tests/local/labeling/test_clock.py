@@ -29,7 +29,7 @@ class Machine:
         return SteadyClock(wall=lambda: self.wall, counter=lambda: self.counter, boot=boot)
 
 
-def test_a_jump_moves_the_clock_by_a_twentieth_of_the_time_that_passes_until_it_has_caught_up() -> None:
+def test_a_jump_of_the_wall_clock_is_corrected_at_a_twentieth_of_elapsed_time() -> None:
     machine = Machine()
     clock = machine.make_clock()
     machine.wall += 30
@@ -40,7 +40,7 @@ def test_a_jump_moves_the_clock_by_a_twentieth_of_the_time_that_passes_until_it_
     assert clock.read() == pytest.approx(machine.wall)
 
 
-def test_a_clock_that_was_days_off_is_believed_at_once() -> None:
+def test_a_jump_of_days_is_followed_at_once() -> None:
     machine = Machine()
     clock = machine.make_clock()
     machine.wall += 2 * 86_400
@@ -48,7 +48,7 @@ def test_a_clock_that_was_days_off_is_believed_at_once() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(-80_000, 80_000)), max_size=20))
-def test_it_never_goes_back_and_never_runs_much_faster_than_time(moves: list[tuple[float, float]]) -> None:
+def test_the_clock_never_goes_back_and_runs_at_most_5_percent_fast(moves: list[tuple[float, float]]) -> None:
     machine = Machine()
     clock = machine.make_clock()
     for passed, jump in moves:
@@ -58,7 +58,7 @@ def test_it_never_goes_back_and_never_runs_much_faster_than_time(moves: list[tup
         assert 0.949 * passed - 1e-6 <= clock.read() - before <= 1.051 * passed + 1e-6
 
 
-def test_a_server_that_is_started_again_goes_on_with_the_same_time(tmp_path: Path) -> None:
+def test_a_restarted_server_continues_the_same_time(tmp_path: Path) -> None:
     machine, store = Machine(), Store(tmp_path)
     clock = machine.make_clock()
     machine.wall += 600
@@ -72,7 +72,7 @@ def test_a_server_that_is_started_again_goes_on_with_the_same_time(tmp_path: Pat
     store.close()
 
 
-def test_the_place_of_another_machine_is_not_gone_on_from() -> None:
+def test_the_saved_place_of_another_machine_is_ignored() -> None:
     clock = Machine().make_clock(boot="")
     clock.resume_from(Place("", 5.0))
     assert clock.read() == 1_000_000
@@ -91,7 +91,7 @@ time.time_ns = lambda: int(_shifted() * 1e9)
 """
 
 
-def test_a_server_whose_wall_clock_jumps_ends_no_lease_and_fails_no_object(
+def test_a_jump_of_the_wall_clock_ends_no_lease_and_fails_no_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from labeling_desk import Desk, draw_answer, square

@@ -89,34 +89,34 @@ def nearest(colors: list[str], sight: str) -> float:
         ((2.0776, 0.0795, -1.135), (0.9033, -0.0636, -0.5514), 0.9082),
     ],
 )
-def test_the_distance_is_that_of_the_published_pairs(one: Any, other: Any, distance: float) -> None:
+def test_ciede2000_equals_the_published_distances(one: Any, other: Any, distance: float) -> None:
     assert ciede2000(one, other) == pytest.approx(distance, abs=1e-4)
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
 @pytest.mark.parametrize(("labels", "bound"), [(8, 10.8), (16, 10.8), (32, 8.4), (64, 5.6), (255, 2.5)])
-def test_any_two_labels_differ_for_everybody(sight: str, labels: int, bound: float) -> None:
+def test_any_two_label_colors_differ_with_every_color_vision(sight: str, labels: int, bound: float) -> None:
     assert nearest(read_page()[:labels], sight) > bound
 
 
-def test_ground_truths_own_colors_are_not_safe() -> None:
+def test_ground_truths_colors_are_not_safe_for_color_blindness() -> None:
     theirs = [color_of(n) for n in range(1, 9)]
     assert min(nearest(theirs, sight) for sight in SIGHTS) < 1.3
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_labels_beside_each_other_in_the_list_stand_out_more(sight: str) -> None:
+def test_colors_of_neighboring_labels_differ_more(sight: str) -> None:
     lab = to_lab(read_page()[:40], SIGHTS[sight])
     assert ciede2000(lab[:-1], lab[1:]).min() > 10.8
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_colors_beyond_the_first_eight_differ_from_the_stripes_of_what_is_unlabeled(sight: str) -> None:
+def test_colors_beyond_the_first_eight_differ_from_the_stripes_of_unlabeled_areas(sight: str) -> None:
     lab, stripes = to_lab(read_page()[8:40], SIGHTS[sight]), to_lab([STRIPES], SIGHTS[sight])
     assert ciede2000(lab, np.broadcast_to(stripes, lab.shape)).min() > 7
 
 
-def test_there_are_255_colors_all_different() -> None:
+def test_255_label_colors_are_distinct() -> None:
     assert len(set(read_page())) == len(read_page()) == 255
 
 
@@ -132,12 +132,12 @@ def test_there_are_255_colors_all_different() -> None:
         ({"cat": "#D55E00", "dog": "#d55e00"}, "'cat' and 'dog' have the same color #d55e00"),
     ],
 )
-def test_what_is_no_choice_of_colors_is_refused(wanted: Any, words: str) -> None:
+def test_invalid_colors_are_refused(wanted: Any, words: str) -> None:
     with pytest.raises(ServiceError, match=words):
         check_colors(wanted, ("cat", "dog"))
 
 
-def test_colors_of_255_labels_travel_in_tags_that_aws_takes() -> None:
+def test_colors_of_255_labels_fit_into_tags_that_aws_accepts() -> None:
     labels = [f"class {n}" for n in range(255)]
     colors = {label: f"#0000{n:02X}" for n, label in enumerate(labels)}
     tags = color_tags(labels, colors)
@@ -147,6 +147,6 @@ def test_colors_of_255_labels_travel_in_tags_that_aws_takes() -> None:
     assert found == {label: color.lower() for label, color in colors.items()}
 
 
-def test_a_label_without_a_color_is_in_no_tag() -> None:
+def test_a_label_without_a_color_is_not_in_the_tags() -> None:
     assert color_tags(("cat", "dog", "cow"), {"cow": "#D55E00"}) == {"gtseg:colors": "3=d55e00"}
     assert color_tags(("cat",), {}) == {}

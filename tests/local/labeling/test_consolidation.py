@@ -63,14 +63,14 @@ def test_the_256_colors_differ_and_the_background_is_white() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "#fff", "ffffff", "#gggggg", "#ff ff f"])
-def test_what_is_no_color_is_refused(text: str) -> None:
+def test_an_invalid_color_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read_color(text)
 
 
 @given(masks)
 @settings(deadline=None)
-def test_a_workers_png_comes_back_as_the_indices_that_went_in(mask: np.ndarray) -> None:
+def test_a_workers_png_is_decoded_to_the_encoded_indices(mask: np.ndarray) -> None:
     colors = {index: color_of(index) for index in (1, 2, 3)}
     packed = {int.from_bytes(bytes(read_color(color)), "little"): index for index, color in colors.items()}
     png = encode_answer(mask, colors)
@@ -80,14 +80,14 @@ def test_a_workers_png_comes_back_as_the_indices_that_went_in(mask: np.ndarray) 
 
 
 @given(masks)
-def test_a_single_worker_passes_through_with_confidence_0(mask: np.ndarray) -> None:
+def test_a_single_workers_mask_is_kept_with_confidence_0(mask: np.ndarray) -> None:
     result = consolidate([mask])
     assert np.array_equal(result.mask, mask)
     assert result.confidence == 0
 
 
 @given(masks, st.integers(2, 9))
-def test_unanimous_answers_come_out_exactly_with_confidence_1(mask: np.ndarray, workers: int) -> None:
+def test_unanimous_answers_are_kept_with_confidence_1(mask: np.ndarray, workers: int) -> None:
     result = consolidate([mask] * workers)
     assert np.array_equal(result.mask, mask)
     assert result.confidence == 1
@@ -95,7 +95,7 @@ def test_unanimous_answers_come_out_exactly_with_confidence_1(mask: np.ndarray, 
 
 @given(votes())
 @settings(deadline=None)
-def test_a_pixel_gets_a_class_that_somebody_gave_it_and_the_order_of_workers_is_irrelevant(
+def test_each_pixel_gets_a_voted_class_regardless_of_the_order_of_workers(
     given: list[np.ndarray],
 ) -> None:
     result = consolidate(given)
@@ -109,13 +109,13 @@ def test_a_pixel_gets_a_class_that_somebody_gave_it_and_the_order_of_workers_is_
     assert 0 < result.confidence <= 1
 
 
-def test_the_neighbourhood_decides_where_votes_are_even() -> None:
+def test_the_neighborhood_decides_ties() -> None:
     left, right = array("1111000 1111000 1111000"), array("1110000 1111000 1110000")
     assert np.array_equal(consolidate([left, right]).mask, left)
     assert consolidate([left, right]).confidence == pytest.approx((12 + 10) / (12 * 2))
 
 
-def test_an_image_is_settled_the_same_in_bands_as_in_one() -> None:
+def test_consolidation_in_bands_equals_consolidation_at_once() -> None:
     random = np.random.default_rng(0)
     tall = [random.integers(0, 3, (BAND_PIXELS // 512 * 2 + 50, 512), dtype=np.uint8) for _ in range(3)]
     whole = consolidate(tall).mask
@@ -142,7 +142,7 @@ def iou(left: np.ndarray, right: np.ndarray) -> float:
     return float(((left > 0) & (right > 0)).sum() / max(1, ((left > 0) | (right > 0)).sum()))
 
 
-def test_three_workers_at_5_percent_beat_the_best_of_them_on_average(cats: list[np.ndarray]) -> None:
+def test_three_workers_at_5_percent_are_better_than_the_best_of_them_on_average(cats: list[np.ndarray]) -> None:
     alone, together = [], []
     for place, truth in enumerate(cats):
         answers = [add_errors(truth, 0.05, labels=1, random=draw_generator(0, worker, place)) for worker in range(3)]
@@ -164,9 +164,7 @@ def test_error_is_the_fraction_of_the_marked_area_that_is_wrong(cats: list[np.nd
 
 @given(masks, st.floats(0, 1), st.integers(0, 99))
 @settings(deadline=None)
-def test_mistakes_stay_within_the_labels_and_depend_on_the_seed_alone(
-    mask: np.ndarray, error: float, seed: int
-) -> None:
+def test_errors_use_only_the_labels_and_depend_on_the_seed_alone(mask: np.ndarray, error: float, seed: int) -> None:
     answer = add_errors(mask, error, labels=3, random=draw_generator(seed))
     assert answer.shape == mask.shape
     assert answer.max(initial=0) <= 3
@@ -178,14 +176,14 @@ def test_error_0_changes_nothing(mask: np.ndarray) -> None:
     assert np.array_equal(add_errors(mask, 0, labels=3, random=draw_generator(0)), mask)
 
 
-def test_whole_objects_are_overlooked_or_given_another_class_at_times() -> None:
+def test_some_objects_are_missed_or_given_another_class() -> None:
     truth = array("1100220011 1100220011")
     kinds = {tuple(add_errors(truth, 0.9, labels=3, random=draw_generator(seed))[:, 4]) for seed in range(200)}
     assert {(0, 0), (2, 2)} < kinds
     assert any(3 in kind or 1 in kind for kind in kinds)
 
 
-def test_the_masks_of_nine_workers_are_never_in_memory_together(tmp_path: Path) -> None:
+def test_the_masks_of_nine_workers_are_not_in_memory_together(tmp_path: Path) -> None:
     size, labels = (1500, 1000), ["road"]
     answer = encode_labels(np.ones((1000, 1500), np.uint8), labels)
     answers = [Answered("w", "s", 0.0, 1.0, answer, None)] * 9

@@ -43,7 +43,7 @@ def run_crowd_until(desk: Desk, job: str, *arguments: str) -> dict[str, Any]:
         assert crowd.wait(20) == 0, crowd.stderr and crowd.stderr.read()
 
 
-def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Path) -> None:
+def test_masks_are_found_by_longest_path_then_by_unique_stem(tmp_path: Path) -> None:
     for name in (
         "b/x.png",
         "x.png",
@@ -79,14 +79,14 @@ def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Pat
         (np.zeros((24, 32, 3), np.uint8), "mode RGB"),
     ],
 )
-def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(tmp_path: Path, mask: np.ndarray, words: str) -> None:
+def test_an_invalid_mask_is_refused_with_the_reason(tmp_path: Path, mask: np.ndarray, words: str) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(mask).save(path)
     with pytest.raises(ValueError, match=words):
         MaskFolder(tmp_path).read(path, labels=("cat", "dog"), size=SIZE)
 
 
-def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
+def test_palette_masks_are_read_as_indices_and_void_is_kept(tmp_path: Path) -> None:
     drawn = square(2)
     drawn[0] = 255
     image = Image.fromarray(drawn, mode="L")
@@ -105,7 +105,7 @@ def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
     dropped.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
 
 
-def test_void_comes_out_of_a_job_of_several_erring_workers_as_void(shared_aws: Any, tmp_path: Path) -> None:
+def test_void_pixels_survive_consolidation_of_erring_workers(shared_aws: Any, tmp_path: Path) -> None:
     desk = Desk(shared_aws)
     truth = square()
     truth[:6] = 255
@@ -119,7 +119,7 @@ def test_void_comes_out_of_a_job_of_several_erring_workers_as_void(shared_aws: A
     assert np.array_equal(mask == 2, truth == 255)
 
 
-def test_at_error_0_the_masks_of_real_photographs_come_out_exactly(local_aws: Any) -> None:
+def test_at_error_0_a_job_writes_the_known_masks_of_real_photographs(local_aws: Any) -> None:
     desk = Desk(local_aws)
     lines = [
         {"source-ref": desk.put(f"photos/{path.name}", path.read_bytes())}
@@ -161,7 +161,7 @@ def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp
     assert "declined at random" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
 
 
-def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(start_local_aws: Any, tmp_path: Path) -> None:
+def test_the_servers_crowd_labels_every_job_and_continues_after_kill_9(start_local_aws: Any, tmp_path: Path) -> None:
     for number in range(40):
         put_mask(tmp_path / "masks", f"{number:03}.png")
     aws = start_local_aws(options={"crowd_masks": str(tmp_path / "masks"), "crowd_error": 0.0})
@@ -175,7 +175,7 @@ def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(start_l
     assert len([key for key in desk.keys(f"out/{job}/") if key.endswith(".png")]) == 40
 
 
-def test_a_crowd_that_comes_while_the_disk_is_full_works_when_there_is_room(local_aws: Any, tmp_path: Path) -> None:
+def test_a_crowd_started_on_a_full_disk_works_once_there_is_space(local_aws: Any, tmp_path: Path) -> None:
     desk = Desk(local_aws)
     put_mask(tmp_path, "000.png")
     job = desk.create(1, workers=1)
@@ -267,7 +267,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize(("error", "verdicts"), [("0", ["good", "bad"]), ("1", ["bad", "good"])])
-def test_the_crowd_judges_masks_of_an_earlier_job_and_errs_as_told(
+def test_the_crowd_judges_masks_of_an_earlier_job_with_the_given_error(
     shared_aws: Any, tmp_path: Path, error: str, verdicts: list[str]
 ) -> None:
     desk, truth = Desk(shared_aws), square()
@@ -284,7 +284,7 @@ def test_the_crowd_judges_masks_of_an_earlier_job_and_errs_as_told(
     assert [line["checked-metadata"]["class-name"] for line in desk.manifest(job)] == verdicts
 
 
-def test_a_judged_mask_is_held_against_the_known_one_class_by_class() -> None:
+def test_a_judged_mask_is_compared_with_the_known_one_by_class() -> None:
     truth = np.array([[0, 1, 1, 2], [0, 1, 1, 255]], np.uint8)
     assert measure_agreement(truth, truth) == 1
     assert measure_agreement(np.zeros_like(truth), np.zeros_like(truth)) == 1

@@ -69,7 +69,7 @@ def report(room: Room, task: Task, tab: str, *, opens: bool = True, **more: Any)
 # ---- unsubmitted work
 
 
-def test_a_second_tab_is_told_and_takes_over_and_the_first_saves_no_more(room: Room) -> None:
+def test_a_second_tab_can_take_over_a_task_and_the_first_can_no_longer_save(room: Room) -> None:
     task = room.lease(room.hire("a"))
     assert not report(room, task, "one").is_elsewhere
     assert drafts.save_draft(room.store, task, tab="one", base=0, content=b"stroke") == 1
@@ -84,7 +84,7 @@ def test_a_second_tab_is_told_and_takes_over_and_the_first_saves_no_more(room: R
     assert report(room, task, "one").is_elsewhere
 
 
-def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_or_silent_tab_does_not_block_another(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     task = room.lease(room.hire("a"))
     report(room, task, "one")
     drafts.close_tab(room.store, task, tab="one", active=0)
@@ -94,7 +94,7 @@ def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monke
     assert not report(room, task, "three").is_elsewhere
 
 
-def test_a_tab_whose_task_was_taken_does_not_get_it_back_by_still_being_there(room: Room) -> None:
+def test_a_presence_report_does_not_take_back_a_task(room: Room) -> None:
     task = room.lease(room.hire("a"))
     assert report(room, task, "one", opens=False).is_elsewhere, "it was never opened"
     report(room, task, "one")
@@ -104,7 +104,7 @@ def test_a_tab_whose_task_was_taken_does_not_get_it_back_by_still_being_there(ro
     assert not report(room, task, "one").is_elsewhere
 
 
-def test_a_draft_made_from_another_version_overwrites_nothing(room: Room) -> None:
+def test_a_draft_based_on_another_version_is_refused(room: Room) -> None:
     task = room.lease(room.hire("a"))
     report(room, task, "one")
     drafts.save_draft(room.store, task, tab="one", base=0, content=b"first")
@@ -112,7 +112,7 @@ def test_a_draft_made_from_another_version_overwrites_nothing(room: Room) -> Non
     assert drafts.read_draft(room.store, task) == (1, b"first")
 
 
-def test_a_draft_outlives_its_lease_and_ends_with_the_answer(room: Room) -> None:
+def test_a_draft_survives_its_lease_and_is_deleted_with_the_answer(room: Room) -> None:
     ann = room.hire("a")
     task = room.lease(ann)
     report(room, task, "one")
@@ -144,7 +144,7 @@ def test_only_the_latest_drafts_of_a_worker_are_kept(room: Room, monkeypatch: py
     assert {row["line"] for row in room.store.read().execute(query)} == {task.line for task in kept[1:]}
 
 
-def test_drafts_are_saved_once_a_second_in_the_long_run() -> None:
+def test_saves_of_drafts_are_limited_to_one_per_second() -> None:
     now = [0.0]
     limit = drafts.SaveLimit(read_clock=lambda: now[0])
     for _ in range(int(drafts.SAVES)):
@@ -155,7 +155,7 @@ def test_drafts_are_saved_once_a_second_in_the_long_run() -> None:
     limit.consume("ann")
 
 
-def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
+def test_drafts_are_deleted_when_the_job_ends(room: Room) -> None:
     zoe = room.hire("z")
     task = room.lease(zoe)
     report(room, task, "one")
@@ -169,7 +169,7 @@ def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
 # ---- active time
 
 
-def test_active_time_adds_up_never_exceeds_the_lease_and_is_the_time_spent_in_the_output(
+def test_active_time_is_summed_limited_by_the_lease_and_written_to_the_output(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = room.hire("a")
@@ -199,14 +199,14 @@ def test_active_time_adds_up_never_exceeds_the_lease_and_is_the_time_spent_in_th
 
 
 @pytest.mark.parametrize("value", [-1, "1", True, None, float("inf")])
-def test_an_odd_active_time_is_refused(value: Any) -> None:
+def test_an_invalid_active_time_is_refused(value: Any) -> None:
     assert refused(lambda: drafts.read_seconds({"active": value})) == (400, "InvalidRequest")
 
 
 # ---- submitted answers
 
 
-def test_a_submitted_answer_is_changed_until_it_is_consolidated(room: Room) -> None:
+def test_a_submitted_answer_can_be_changed_until_it_is_consolidated(room: Room) -> None:
     ann, bob = room.hire("a"), room.hire("b")
     task = room.lease(ann)
     room.answer(task, ann, is_revisable=True)
@@ -227,7 +227,7 @@ def test_a_submitted_answer_is_changed_until_it_is_consolidated(room: Room) -> N
     assert refused(lambda: room.answer(room.again(task, ann), ann)) == (410, "Gone")
 
 
-def test_without_a_revision_a_second_answer_is_refused_and_a_kept_one_stands(room: Room) -> None:
+def test_a_second_answer_without_a_revision_is_refused(room: Room) -> None:
     ann = room.hire("a")
     task = room.lease(ann)
     room.answer(task, ann)
@@ -238,7 +238,7 @@ def test_without_a_revision_a_second_answer_is_refused_and_a_kept_one_stands(roo
     assert refused(lambda: room.answer(room.again(task, ann), ann, shift=1)) == (410, "Gone")
 
 
-def test_what_may_be_changed_waits_while_others_are_open_but_holds_up_no_job(room: Room) -> None:
+def test_revisable_answers_delay_consolidation_but_not_the_end_of_the_job(room: Room) -> None:
     people = [room.hire("a"), room.hire("b")]
     first = [room.lease(worker) for worker in people]
     for task, worker in zip(first, people, strict=True):
@@ -262,7 +262,7 @@ def label_first(room: Room, *people: Worker) -> int:
     return task.line
 
 
-def test_a_labeled_object_that_is_sent_back_comes_to_its_worker_first_and_is_labeled_anew(room: Room) -> None:
+def test_a_returned_object_is_offered_to_its_worker_first_and_labeled_again(room: Room) -> None:
     ann, bob, eve = room.hire("a"), room.hire("b"), room.hire("e")
     line = label_first(room, ann, bob)
     objects = room.embedded.objects
@@ -285,7 +285,7 @@ def test_a_labeled_object_that_is_sent_back_comes_to_its_worker_first_and_is_lab
     assert "job-ref" in read_output(room.embedded)[1][line]
 
 
-def test_what_cannot_be_sent_back_says_why(room: Room) -> None:
+def test_returning_an_object_without_answers_is_refused_with_the_reason(room: Room) -> None:
     objects = room.embedded.objects
     assert refused(lambda: revisions.return_object(room.store, objects, "job", 99, comment=""))[0] == 404
     assert refused(lambda: revisions.return_object(room.store, objects, "job", 0, comment=""))[0] == 404
@@ -302,7 +302,7 @@ def sign_in(room: Room, worker: Worker) -> None:
     Sessions(room.store).start(worker)
 
 
-def test_as_many_declines_as_answers_leave_an_object_to_a_free_teammate_and_one_more_fails_it(room: Room) -> None:
+def test_a_free_teammate_gets_an_object_with_enough_declines_and_one_more_fails_it(room: Room) -> None:
     ann, bob, eve = (room.hire(name) for name in "abe")
     sign_in(room, eve)
     lines = set()
@@ -318,7 +318,7 @@ def test_as_many_declines_as_answers_leave_an_object_to_a_free_teammate_and_one_
     assert room.state(line) == "failed"
 
 
-def test_a_teammate_who_is_paused_or_never_there_is_not_waited_for(room: Room) -> None:
+def test_a_paused_or_absent_teammate_does_not_keep_an_object_open(room: Room) -> None:
     ann, bob, eve = (room.hire(name) for name in "abe")
     room.hire("never there")
     sign_in(room, eve)
@@ -331,7 +331,7 @@ def test_a_teammate_who_is_paused_or_never_there_is_not_waited_for(room: Room) -
     assert room.state(task.line) == "failed"
 
 
-def test_a_skipped_object_comes_back_last_and_never_fails(room: Room) -> None:
+def test_a_skipped_object_is_offered_last_and_does_not_fail(room: Room) -> None:
     ann = room.hire("a")
     seen = []
     for _ in range(5):
@@ -346,7 +346,7 @@ def test_a_skipped_object_comes_back_last_and_never_fails(room: Room) -> None:
 # ---- questions
 
 
-def test_a_question_is_answered_and_read(room: Room) -> None:
+def test_a_question_is_answered_and_marked_as_read(room: Room) -> None:
     ann, job = room.hire("a"), find_job(room.store, "job")
     task = room.lease(ann)
     key = questions.ask_question(room.store, task, text="  Is this a cat?", place=(3.5, 4))
@@ -364,7 +364,7 @@ def test_a_question_is_answered_and_read(room: Room) -> None:
     assert questions.count_questions(room.store, job) == 0
 
 
-def test_empty_long_misplaced_and_too_many_questions_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_and_too_many_questions_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     task = room.lease(room.hire("a"))
     for text, place in ((" ", None), ("x" * 1001, None), ("x", (-1, 0)), ("x", (0, 25)), ("x", (float("nan"), 0))):
         assert refused(lambda t=text, p=place: questions.ask_question(room.store, task, text=t, place=p))[0] == 400

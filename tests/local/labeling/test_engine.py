@@ -122,7 +122,7 @@ def finish(embedded: Embedded) -> dict[str, Any]:
 @pytest.mark.parametrize("error", [Killed(), StorageUnavailable("no answer")], ids=["killed", "away"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(1, 14))
-def test_a_kill_or_a_storage_that_goes_away_around_any_write_changes_nothing_in_the_end(
+def test_a_kill_or_storage_failure_around_any_write_does_not_change_the_result(
     embedded: Embedded, write: int, before: bool, error: BaseException
 ) -> None:
     labeling = start_job(embedded)
@@ -150,7 +150,7 @@ def test_a_kill_or_a_storage_that_goes_away_around_any_write_changes_nothing_in_
     )
 
 
-def test_every_write_of_a_job_is_among_those_that_were_killed(embedded: Embedded) -> None:
+def test_the_kill_test_covers_every_write_of_a_job(embedded: Embedded) -> None:
     labeling = start_job(embedded)
     step_until_idle(labeling)
     answer_everything(embedded)
@@ -161,7 +161,7 @@ def test_every_write_of_a_job_is_among_those_that_were_killed(embedded: Embedded
     assert 8 <= 1_000 - objects.countdown <= 13
 
 
-def test_a_job_whose_output_bucket_vanishes_fails_with_the_reason(embedded: Embedded) -> None:
+def test_a_job_whose_output_bucket_is_deleted_fails_with_the_reason(embedded: Embedded) -> None:
     labeling = start_job(embedded)
     step_until_idle(labeling)
     answer_everything(embedded)
@@ -173,7 +173,7 @@ def test_a_job_whose_output_bucket_vanishes_fails_with_the_reason(embedded: Embe
     assert "NoSuchBucket" in described["FailureReason"]
 
 
-def test_a_job_whose_kept_manifest_is_damaged_waits_for_it_and_can_be_stopped(
+def test_a_job_with_a_damaged_stored_manifest_waits_and_can_be_stopped(
     embedded: Embedded, caplog: pytest.LogCaptureFixture
 ) -> None:
     labeling = start_job(embedded)
@@ -193,7 +193,7 @@ def test_a_job_whose_kept_manifest_is_damaged_waits_for_it_and_can_be_stopped(
     assert finish(embedded)["LabelingJobStatus"] == "Stopped"
 
 
-def test_a_job_whose_kept_manifest_is_restored_goes_on_to_its_end(embedded: Embedded) -> None:
+def test_a_job_with_a_restored_manifest_completes(embedded: Embedded) -> None:
     labeling = start_job(embedded)
     step_until_idle(labeling)
     (manifest,) = (embedded.store.folder / "labeling").glob("*/input.manifest")

@@ -88,7 +88,7 @@ def plain(desk: Desk, job: str) -> list[str]:
     return lines
 
 
-def test_manifest_counters_and_figures_are_those_of_a_job_without_gold(desk: Desk) -> None:
+def test_gold_images_do_not_change_manifest_counters_and_figures(desk: Desk) -> None:
     lines = [{"source-ref": uri} for uri in desk.put_pictures(OBJECTS)]
     void = square()
     void[0] = 255
@@ -118,7 +118,7 @@ def test_manifest_counters_and_figures_are_those_of_a_job_without_gold(desk: Des
     assert not any("/gold" in str(key) for key in worker("GET", "/pace")[1]["pace"])
 
 
-def test_a_gold_task_looks_like_any_other(desk: Desk) -> None:
+def test_a_gold_task_is_described_like_any_other(desk: Desk) -> None:
     job, worker = create(desk, OBJECTS, put_gold(desk, [square()] * GOLD)), desk.hire()
     other = desk.lease(worker, job)
     left, answered = counts(worker, job)
@@ -139,7 +139,7 @@ def test_a_gold_task_looks_like_any_other(desk: Desk) -> None:
     assert answered == 0
 
 
-def test_what_is_left_goes_down_by_one_with_every_answer(desk: Desk) -> None:
+def test_the_number_of_available_tasks_falls_by_one_with_each_answer(desk: Desk) -> None:
     job, worker = create(desk, 10, put_gold(desk, [square()])), desk.hire()
     desk.lease(worker, job)
     wait_for(lambda: counts(worker, job)[0] >= 10)
@@ -150,7 +150,7 @@ def test_what_is_left_goes_down_by_one_with_every_answer(desk: Desk) -> None:
     assert left == list(range(total, 0, -1))
 
 
-def test_a_gold_answer_is_drafted_asked_about_revised_and_scored_anew(desk: Desk) -> None:
+def test_a_gold_answer_can_be_drafted_questioned_revised_and_is_scored_again(desk: Desk) -> None:
     job, worker = create(desk, OBJECTS, put_gold(desk, [square()])), desk.hire()
     task = reach_gold(desk, worker, job)
     root = f"/tasks/{task['task']}"
@@ -170,7 +170,7 @@ def test_a_gold_answer_is_drafted_asked_about_revised_and_scored_anew(desk: Desk
     assert desk.owner("GET", f"/owner/jobs/{job}")[1]["gold"]["workers"][0]["iou"] == 1
 
 
-def test_a_gold_task_that_is_let_go_comes_again_last_and_nobody_waits_for_it(desk: Desk) -> None:
+def test_a_released_gold_task_is_offered_last_and_does_not_delay_the_job(desk: Desk) -> None:
     job, worker = create(desk, 10, put_gold(desk, [square()])), desk.hire()
     task = reach_gold(desk, worker, job)
     assert worker("POST", f"/tasks/{task['task']}/release", {"reason": "later"})[0] == 200
@@ -181,7 +181,7 @@ def test_a_gold_task_that_is_let_go_comes_again_last_and_nobody_waits_for_it(des
     assert send(worker, again, square()) == 410
 
 
-def test_a_lease_of_gold_outlives_a_kill_and_is_free_again_when_its_time_is_over(local_aws: LocalAWS) -> None:
+def test_a_lease_of_a_gold_image_survives_a_kill_and_expires(local_aws: LocalAWS) -> None:
     desk = Desk(local_aws)
     job, worker = create(desk, OBJECTS, put_gold(desk, [square()])), desk.hire()
     task = reach_gold(desk, worker, job)
@@ -207,14 +207,14 @@ def test_a_lease_of_gold_outlives_a_kill_and_is_free_again_when_its_time_is_over
         (np.zeros((24, 32, 3), np.uint8), "is not an index mask"),
     ],
 )
-def test_gold_that_fits_no_image_fails_the_job_and_says_why(desk: Desk, mask: np.ndarray, reason: str) -> None:
+def test_an_invalid_gold_mask_fails_the_job_with_the_reason(desk: Desk, mask: np.ndarray, reason: str) -> None:
     job = create(desk, 1, put_gold(desk, [mask]))
     ended = desk.await_end(job)
     assert ended["LabelingJobStatus"] == "Failed"
     assert reason in ended["FailureReason"]
 
 
-def test_a_gold_manifest_that_is_not_there_fails_the_job_by_name(desk: Desk) -> None:
+def test_a_missing_gold_manifest_fails_the_job_with_its_name(desk: Desk) -> None:
     uri = f"s3://{desk.bucket}/nowhere.manifest"
     ended = desk.await_end(create(desk, 1, {"Key": "gtseg:gold", "Value": uri}))
     assert ended["LabelingJobStatus"] == "Failed"

@@ -40,7 +40,7 @@ def leased(desk: Desk) -> tuple[Api, dict[str, Any]]:
     return worker, desk.lease(worker, job)
 
 
-def test_a_task_holds_what_a_worker_needs(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_a_task_describes_image_labels_and_times(desk: Desk, leased: tuple[Api, dict]) -> None:
     worker, task = leased
     uri = f"s3://{desk.bucket}/images/000.jpg"
     assert task["input"] == {"taskObject": uri, "labels": ["cat", "dog"], "manifestLine": {"source-ref": uri}}
@@ -59,14 +59,14 @@ def test_a_task_holds_what_a_worker_needs(desk: Desk, leased: tuple[Api, dict]) 
     assert job["available"] == 1, "what is in hand is left to do"
 
 
-def test_images_of_later_iterations_are_told_as_left_too(desk: Desk) -> None:
+def test_counts_of_available_tasks_include_later_iterations(desk: Desk) -> None:
     job, worker = desk.create(12), desk.hire()  # the first iteration has ten
     desk.lease(worker, job)
     (row,) = [row for row in worker("GET", "/jobs")[1]["jobs"] if row["job"] == job]
     assert (row["available"], row["later"], row["answered"]) == (10, 2, 0)
 
 
-def test_the_page_is_the_template_with_links_that_work_without_keys(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_the_page_is_the_rendered_template_with_presigned_links(desk: Desk, leased: tuple[Api, dict]) -> None:
     import html
     import re
     import urllib.request
@@ -82,7 +82,7 @@ def test_the_page_is_the_template_with_links_that_work_without_keys(desk: Desk, 
     assert urllib.request.urlopen(link).read() == draw_picture(0)
 
 
-def test_removing_a_worker_ends_their_picture_links_and_nobody_elses(desk: Desk) -> None:
+def test_removing_a_worker_revokes_their_image_links_only(desk: Desk) -> None:
     import html
     import re
     import urllib.error
@@ -102,7 +102,7 @@ def test_removing_a_worker_ends_their_picture_links_and_nobody_elses(desk: Desk)
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "Ünicode".encode().decode("latin-1")])
-def test_without_a_valid_token_nothing_is_told(desk: Desk, leased: tuple[Api, dict], token: str) -> None:
+def test_requests_without_a_valid_token_are_unauthorized(desk: Desk, leased: tuple[Api, dict], token: str) -> None:
     stranger = Api(desk.aws.url, token)
     for method, path in (
         ("GET", "/jobs"),
@@ -113,7 +113,7 @@ def test_without_a_valid_token_nothing_is_told(desk: Desk, leased: tuple[Api, di
         assert stranger(method, path)[0] == 401
 
 
-def test_a_worker_is_no_owner_and_sees_no_task_of_another(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_a_worker_cannot_use_owner_routes_or_see_others_tasks(desk: Desk, leased: tuple[Api, dict]) -> None:
     worker, task = leased
     assert worker("GET", "/workers")[0] == 401
     other = desk.hire()
@@ -149,7 +149,7 @@ def test_workers_are_added_listed_paused_and_removed(desk: Desk) -> None:
         assert desk.owner("POST", "/workers", document)[0] == 400
 
 
-def test_another_teams_job_is_not_given_out(desk: Desk) -> None:
+def test_a_job_of_another_team_is_not_offered(desk: Desk) -> None:
     member = {"CognitoMemberDefinition": {"UserPool": "us-east-1_x", "UserGroup": "g", "ClientId": "c"}}
     desk.sagemaker.create_workteam(WorkteamName="Others", MemberDefinitions=[member], Description="d")
     job = desk.create(1)
@@ -160,7 +160,7 @@ def test_another_teams_job_is_not_given_out(desk: Desk) -> None:
     assert one_of_us("POST", "/jobs/nobody/tasks")[0] in (400, 404)
 
 
-def test_an_image_whose_time_ran_out_is_taken_again_while_it_is_free(local_aws: Any) -> None:
+def test_an_image_with_an_expired_lease_can_be_leased_again(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(2)
     ada, bob = desk.hire(), desk.hire()
@@ -240,7 +240,9 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_refused_with_the_reason_and_the_lease_stays(leased: tuple[Api, dict], name: str) -> None:
+def test_a_hostile_answer_is_refused_with_the_reason_and_the_lease_continues(
+    leased: tuple[Api, dict], name: str
+) -> None:
     worker, task = leased
     answer, words = HOSTILE[name]
     status, body = worker("POST", f"/tasks/{task['task']}/answer", {"answer": answer})
@@ -249,7 +251,7 @@ def test_a_hostile_answer_is_refused_with_the_reason_and_the_lease_stays(leased:
     assert worker("GET", f"/tasks/{task['task']}")[1]["state"] == "leased"
 
 
-def test_bodies_that_are_too_large_or_no_json_are_refused(leased: tuple[Api, dict]) -> None:
+def test_bodies_that_are_too_large_or_not_json_are_refused(leased: tuple[Api, dict]) -> None:
     worker, task = leased
     path = f"/tasks/{task['task']}/answer"
     for body, status in (
@@ -287,7 +289,7 @@ def test_white_black_and_transparent_pixels_are_background_in_any_png_mode(desk:
         assert np.array_equal(np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"])))), square())
 
 
-def test_the_same_answer_again_changes_nothing_and_another_one_is_too_late(desk: Desk) -> None:
+def test_repeating_an_answer_has_no_effect_and_another_answer_is_refused(desk: Desk) -> None:
     job = desk.create(1)
     worker = desk.hire()
     task = desk.lease(worker, job)
@@ -299,7 +301,7 @@ def test_the_same_answer_again_changes_nothing_and_another_one_is_too_late(desk:
     assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
 
 
-def test_many_workers_at_once_get_each_object_as_often_as_asked(desk: Desk) -> None:
+def test_concurrent_workers_get_each_object_as_often_as_required(desk: Desk) -> None:
     job = desk.create(30, workers=3)
     workers = [desk.hire() for _ in range(8)]
     done: list[list[str]] = [[] for _ in workers]
@@ -321,7 +323,7 @@ def test_many_workers_at_once_get_each_object_as_often_as_asked(desk: Desk) -> N
 # ---------------------------------------------------------------- previews, teams
 
 
-def test_render_ui_template_answers_content_or_errors(desk: Desk) -> None:
+def test_render_ui_template_returns_content_or_errors(desk: Desk) -> None:
     task = {"Input": '{"taskObject": "s3://b/ä b.jpg", "labels": ["a\\"<b"]}'}
     role = "arn:aws:iam::111122223333:role/GroundTruth"
     answer = desk.sagemaker.render_ui_template(UiTemplate={"Content": TEMPLATE}, Task=task, RoleArn=role)
@@ -338,7 +340,7 @@ def test_render_ui_template_answers_content_or_errors(desk: Desk) -> None:
     assert broken["Errors"][0]["Code"] == "TemplateError"
 
 
-def test_an_account_has_one_workforce_and_one_workteam_and_up_to_25(desk: Desk) -> None:
+def test_an_account_has_one_workforce_and_up_to_25_workteams(desk: Desk) -> None:
     client = desk.sagemaker
     first = client.describe_workteam(WorkteamName="gtseg")["Workteam"]
     assert first["SubDomain"] == desk.aws.url.removeprefix("http://")
@@ -368,14 +370,14 @@ def test_an_account_has_one_workforce_and_one_workteam_and_up_to_25(desk: Desk) 
         client.describe_workteam(WorkteamName="Team-00")
 
 
-def test_a_team_with_a_job_in_progress_stays(desk: Desk) -> None:
+def test_a_workteam_with_a_job_in_progress_cannot_be_deleted(desk: Desk) -> None:
     job = desk.create(1)
     wait_for(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
     with pytest.raises(desk.sagemaker.exceptions.ClientError, match="in use by the labeling job"):
         desk.sagemaker.delete_workteam(WorkteamName="gtseg")
 
 
-def test_workers_come_from_the_workforces_addresses_only(local_aws: Any) -> None:
+def test_workers_can_only_connect_from_the_workforces_addresses(local_aws: Any) -> None:
     desk = Desk(local_aws)
     worker = desk.hire()
     desk.sagemaker.update_workforce(WorkforceName="default", SourceIpConfig={"Cidrs": ["10.0.0.0/8"]})

@@ -37,7 +37,7 @@ KEYS = (
 )
 
 
-def test_a_job_of_one_worker_writes_ground_truths_tree_and_manifest(desk: Desk) -> None:
+def test_a_job_of_one_worker_writes_ground_truths_files_and_manifest(desk: Desk) -> None:
     job = desk.create(12, labels=("cat", "dog"))
     worker = desk.hire()
     assert sorted(desk.label_all(worker, job, lambda task: square(1 + int(task["object"]) % 2)), key=int) == [
@@ -78,7 +78,7 @@ def test_a_job_of_one_worker_writes_ground_truths_tree_and_manifest(desk: Desk) 
         }
 
 
-def test_worker_response_request_and_response_hold_what_was_submitted(desk: Desk) -> None:
+def test_worker_responses_and_consolidation_files_contain_the_submitted_answers(desk: Desk) -> None:
     job = desk.create(1)
     desk.label_all(desk.hire(), job)
     desk.await_end(job)
@@ -117,7 +117,7 @@ def test_worker_response_request_and_response_hold_what_was_submitted(desk: Desk
     assert json.loads(intermediate["manifestLine"]) == line
 
 
-def test_the_first_batch_is_ten_at_random_and_later_ones_as_many_as_may_be_open(desk: Desk) -> None:
+def test_the_first_batch_is_ten_random_objects_and_later_ones_use_the_task_limit(desk: Desk) -> None:
     job = desk.create(25, MaxConcurrentTaskCount=9)
     order = desk.label_all(desk.hire(), job)
     desk.await_end(job)
@@ -132,7 +132,7 @@ def test_the_first_batch_is_ten_at_random_and_later_ones_as_many_as_may_be_open(
     }
 
 
-def test_three_workers_vote_and_nobody_gets_an_object_twice(desk: Desk) -> None:
+def test_three_workers_vote_and_no_worker_gets_an_object_twice(desk: Desk) -> None:
     job = desk.create(4, workers=3)
     team = [desk.hire() for _ in range(4)]
     seen = [
@@ -148,7 +148,7 @@ def test_three_workers_vote_and_nobody_gets_an_object_twice(desk: Desk) -> None:
         assert 0.5 < confidences.pop() < 1
 
 
-def test_an_image_that_nobody_could_see_fails_with_a_reason_and_the_job_completes(desk: Desk) -> None:
+def test_an_unreadable_image_fails_with_the_reason_and_the_job_completes(desk: Desk) -> None:
     lines = [
         {"source-ref": desk.put_pictures(1)[0], "kept": {"a": 1.50}},
         {"source-ref": f"s3://{desk.bucket}/images/missing.jpg"},
@@ -172,7 +172,7 @@ def test_an_image_that_nobody_could_see_fails_with_a_reason_and_the_job_complete
         assert given["source-ref"] in line[f"{job}-ref-metadata"]["failure-reason"]
 
 
-def test_as_many_declines_as_answers_wanted_fail_an_object_with_the_reasons(desk: Desk) -> None:
+def test_as_many_declines_as_required_answers_fail_an_object_with_the_reasons(desk: Desk) -> None:
     job = desk.create(1, workers=2)
     for number in range(2):
         worker = desk.hire()
@@ -186,7 +186,7 @@ def test_as_many_declines_as_answers_wanted_fail_an_object_with_the_reasons(desk
     )
 
 
-def test_one_answer_among_declines_is_enough(desk: Desk) -> None:
+def test_one_answer_among_declines_labels_the_object(desk: Desk) -> None:
     job = desk.create(1, workers=2)
     workers = [desk.hire() for _ in range(3)]
     desk.label_all(workers[0], job, count=1)
@@ -196,7 +196,7 @@ def test_one_answer_among_declines_is_enough(desk: Desk) -> None:
     assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
 
 
-def test_stop_keeps_what_has_answers_and_leaves_the_rest_as_it_came(desk: Desk) -> None:
+def test_a_stopped_job_consolidates_answered_objects_and_leaves_the_rest_unchanged(desk: Desk) -> None:
     job = desk.create(5, workers=2)
     worker = desk.hire()
     task = desk.lease(worker, job)
@@ -229,7 +229,7 @@ def test_a_stopping_condition_stops_the_job(desk: Desk, conditions: dict, labele
     )
 
 
-def test_chaining_with_the_same_attribute_labels_only_what_lacks_it(desk: Desk) -> None:
+def test_chaining_with_the_same_attribute_labels_only_unlabeled_objects(desk: Desk) -> None:
     first = desk.create(3)
     desk.label_all(desk.hire(), first)
     desk.await_end(first)
@@ -267,7 +267,7 @@ def ask_for_adjustment(
     )
 
 
-def test_an_adjustment_keeps_the_old_annotation_and_says_who_was_adjusted(desk: Desk) -> None:
+def test_an_adjustment_keeps_the_old_annotation_and_marks_adjusted_objects(desk: Desk) -> None:
     first = desk.create(3)
     desk.label_all(desk.hire(), first)
     desk.await_end(first)
@@ -303,7 +303,7 @@ def test_an_adjustment_keeps_the_old_annotation_and_says_who_was_adjusted(desk: 
         (lambda item: item.update({"class-name": "bird"}), "class 'bird'"),
     ],
 )
-def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(desk: Desk, change: Any, reason: str) -> None:
+def test_an_adjustment_of_unsupported_masks_fails_at_setup(desk: Desk, change: Any, reason: str) -> None:
     entry = {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}
     change(entry)
     line = {
@@ -333,9 +333,7 @@ def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(desk: Desk, ch
         (b'{"source-ref":"s3://b/a.jpg"}\n' * 20_001, "more than 20000 data objects"),
     ],
 )
-def test_a_manifest_that_cannot_be_labeled_fails_the_job_with_the_line(
-    desk: Desk, manifest: bytes, reason: str
-) -> None:
+def test_an_invalid_manifest_fails_the_job_with_the_line(desk: Desk, manifest: bytes, reason: str) -> None:
     request = desk.request(0)
     desk.put(f"{request['LabelingJobName']}.manifest", manifest)
     desk.sagemaker.create_labeling_job(**request)
@@ -344,7 +342,7 @@ def test_a_manifest_that_cannot_be_labeled_fails_the_job_with_the_line(
     assert reason in described["FailureReason"]
 
 
-def test_names_are_unique_in_any_case_and_unknown_ones_are_not_found(desk: Desk) -> None:
+def test_job_names_are_case_insensitive_and_unknown_ones_are_not_found(desk: Desk) -> None:
     request = desk.request(1)
     desk.sagemaker.create_labeling_job(**request)
     with pytest.raises(desk.sagemaker.exceptions.ResourceInUse):
@@ -356,7 +354,7 @@ def test_names_are_unique_in_any_case_and_unknown_ones_are_not_found(desk: Desk)
     desk.sagemaker.stop_labeling_job(LabelingJobName=request["LabelingJobName"])
 
 
-def test_jobs_are_listed_filtered_sorted_and_in_pages(desk: Desk) -> None:
+def test_jobs_are_filtered_sorted_and_listed_in_pages(desk: Desk) -> None:
     names = sorted((desk.create(1) for _ in range(3)), key=str.lower)
     listed = desk.sagemaker.list_labeling_jobs(NameContains=names[1].upper())["LabelingJobSummaryList"]
     assert [job["LabelingJobName"] for job in listed] == [names[1]]
@@ -390,7 +388,7 @@ def test_tags_of_a_job_are_described_listed_and_deleted(desk: Desk) -> None:
     desk.sagemaker.stop_labeling_job(LabelingJobName=request["LabelingJobName"])
 
 
-def test_the_public_crowds_tasks_go_to_simulated_workers_only(desk: Desk) -> None:
+def test_tasks_of_the_public_crowd_are_offered_to_simulated_workers_only(desk: Desk) -> None:
     request = desk.request(1, WorkteamArn=PUBLIC, PublicWorkforceTaskPrice={"AmountInUsd": {"Cents": 84}})
     request["InputConfig"]["DataAttributes"] = {"ContentClassifiers": ["FreeOfPersonallyIdentifiableInformation"]}
     desk.sagemaker.create_labeling_job(**request)
@@ -415,7 +413,7 @@ def change_state(desk: Desk, sql: str, *values: Any) -> None:
     desk.connect()
 
 
-def test_a_task_that_nobody_took_in_its_lifetime_fails_and_one_answer_is_enough(local_aws: Any) -> None:
+def test_a_task_without_answers_fails_after_its_lifetime_and_one_answer_suffices(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(2, workers=2, TaskAvailabilityLifetimeInSeconds=60)
     worker = desk.hire()
@@ -428,7 +426,7 @@ def test_a_task_that_nobody_took_in_its_lifetime_fails_and_one_answer_is_enough(
     assert failed[f"{job}-ref-metadata"]["failure-reason"] == "No worker labeled it within 60 seconds."
 
 
-def test_a_lease_that_runs_out_goes_to_somebody_else(local_aws: Any) -> None:
+def test_an_object_with_an_expired_lease_is_offered_to_another_worker(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(1)
     slow = desk.hire()
@@ -443,7 +441,7 @@ def test_a_lease_that_runs_out_goes_to_somebody_else(local_aws: Any) -> None:
     desk.sagemaker.stop_labeling_job(LabelingJobName=job)
 
 
-def test_a_server_killed_again_and_again_loses_no_object_and_doubles_none(local_aws: Any) -> None:
+def test_a_server_killed_repeatedly_loses_and_duplicates_no_object(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(60, workers=2)
     tokens = [desk.hire().token for _ in range(2)]
@@ -484,7 +482,7 @@ def label_until(desk: Desk, job: str, tokens: list[str], *, answers: int) -> Non
     wait_for(answer_all, seconds=120)
 
 
-def test_a_job_survives_a_restart_before_it_has_begun_and_while_it_waits(local_aws: Any) -> None:
+def test_a_job_survives_restarts_before_its_start_and_while_it_waits(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(3)
     before = desk.describe(job)

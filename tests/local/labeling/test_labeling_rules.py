@@ -45,7 +45,7 @@ def put(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return changed
 
 
-def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
+def test_the_error_for_the_ref_suffix_is_that_of_aws(desk: Desk, request_: dict) -> None:
     assert refuse(desk, put(request_, "LabelAttributeName", "turtles")) == (
         "The value of the LabelAttributeName field for the Semantic Segmentation task type must end with '-ref'."
     )
@@ -163,7 +163,7 @@ def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value:
         ),
     ],
 )
-def test_a_label_file_that_cannot_work_is_refused(desk: Desk, request_: dict, document: bytes, words: str) -> None:
+def test_an_invalid_label_file_is_refused(desk: Desk, request_: dict, document: bytes, words: str) -> None:
     assert words in refuse(desk, {**request_, "LabelCategoryConfigS3Uri": desk.put("labels.json", document)})
 
 
@@ -195,7 +195,7 @@ def test_a_broken_template_is_refused(desk: Desk, request_: dict, template: byte
         ),
     ],
 )
-def test_the_public_crowd_has_rules_of_its_own(
+def test_the_public_crowd_has_additional_rules(
     desk: Desk, request_: dict, human: dict, classifiers: list, words: str
 ) -> None:
     request = copy.deepcopy(request_)
@@ -204,12 +204,12 @@ def test_the_public_crowd_has_rules_of_its_own(
     assert words in refuse(desk, request)
 
 
-def test_nothing_refused_leaves_a_job_behind(desk: Desk, request_: dict) -> None:
+def test_refused_requests_create_no_job(desk: Desk, request_: dict) -> None:
     refuse(desk, put(request_, "HumanTaskConfig.TaskTimeLimitInSeconds", 99_999))
     assert desk.sagemaker.list_labeling_jobs(NameContains=request_["LabelingJobName"])["LabelingJobSummaryList"] == []
 
 
-def test_the_accounts_of_the_built_in_functions_are_the_api_references_own() -> None:
+def test_the_accounts_of_the_built_in_functions_are_those_of_the_api_reference() -> None:
     from botocore.session import get_session
 
     documentation = get_session().get_service_model("sagemaker").shape_for("AnnotationConsolidationConfig")

@@ -16,7 +16,7 @@ def test_a_label_named_void_is_not_counted_and_takes_the_void_pixels() -> None:
     assert (meaning.codes, meaning.labels, meaning.void) == ({0: 0, 1: 1, 2: 2, 255: 255}, (1, 3), 2)
 
 
-def test_masks_that_count_from_zero_are_refused_with_both_readings() -> None:
+def test_masks_with_labels_from_zero_are_refused_with_both_interpretations() -> None:
     labels = [f"c{n}" for n in range(11)]
     with pytest.raises(ValueError, match=r"--label-values 1-11.*--label-values 0-10"):
         find_meaning(range(11), labels, ValueOptions())
@@ -28,7 +28,7 @@ def test_masks_that_count_from_zero_are_refused_with_both_readings() -> None:
     st.integers(1, 5),
     st.sampled_from([None, 0, 255]),
 )
-def test_both_halves_read_a_set_alike(seen: set[int], count: int, void: int | None) -> None:
+def test_crowd_and_product_interpret_values_alike(seen: set[int], count: int, void: int | None) -> None:
     labels = [f"c{n}" for n in range(count)]
     try:
         ours = number_masks(seen, labels, void=void).codes

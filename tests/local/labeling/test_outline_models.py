@@ -57,7 +57,7 @@ def middle_and_size(mask: np.ndarray) -> tuple[float, float, int, int]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_files_are_told_apart_by_the_names_of_their_inputs(files: dict[str, list[Path]], family: str) -> None:
+def test_models_are_detected_by_the_names_of_their_inputs(files: dict[str, list[Path]], family: str) -> None:
     kind = FAMILIES[family][0]
     assert choose_kind(files[family]).kind == kind
     assert choose_kind(files[family][::-1]).encoder == files[family][0]
@@ -65,9 +65,7 @@ def test_files_are_told_apart_by_the_names_of_their_inputs(files: dict[str, list
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1300, 900), (2400, 3300)])
-def test_an_outline_comes_out_where_the_clicks_are(
-    files: dict[str, list[Path]], family: str, shape: tuple[int, int]
-) -> None:
+def test_the_mask_is_at_the_clicks(files: dict[str, list[Path]], family: str, shape: tuple[int, int]) -> None:
     """A disc of 60 input pixels around the mean of the clicks: its position and size show the scaling used."""
     height, width = shape
     image = photo(height, width)
@@ -84,7 +82,7 @@ def test_an_outline_comes_out_where_the_clicks_are(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_box_and_four_points_are_two_corners(files: dict[str, list[Path]], family: str) -> None:
+def test_a_box_and_four_points_are_sent_as_two_corners(files: dict[str, list[Path]], family: str) -> None:
     box, points = [[100, 90], [200, 190]], [[150, 90], [200, 140], [150, 190], [100, 140]]
     found = [segment(photo(), start, models=files[family]).rows() for start in (box, points)]
     assert found[0] == found[1]
@@ -93,7 +91,7 @@ def test_a_box_and_four_points_are_two_corners(files: dict[str, list[Path]], fam
     assert abs(y - 140) < 2
 
 
-def test_a_picture_is_seen_once_and_what_is_kept_of_it_is_bounded(
+def test_an_image_is_embedded_once_and_the_cache_is_bounded(
     files: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load_model(tuple(files["SAM 1"]))
@@ -111,7 +109,7 @@ def test_a_picture_is_seen_once_and_what_is_kept_of_it_is_bounded(
     assert "a" not in model._kept
 
 
-def test_the_mask_that_the_model_trusts_is_taken() -> None:
+def test_the_mask_with_the_highest_score_is_used() -> None:
     scores = np.array([0.9, 0.1, 0.7, 0.2], np.float32)
     assert choose_mask(scores, 4, clicks=1) == 2  # the first of four is for several clicks
     assert choose_mask(scores, 4, clicks=2) == 0
@@ -119,12 +117,12 @@ def test_the_mask_that_the_model_trusts_is_taken() -> None:
     assert choose_mask(scores[:1], 1, clicks=5) == 0
 
 
-def test_an_empty_answer_is_an_empty_outline() -> None:
+def test_an_empty_result_is_an_empty_mask() -> None:
     found = sam.enlarge(np.full((64, 64), -1, np.float32), (4.0, 4.0), (200, 250), inside=NONE)
     assert found.rows() == []
 
 
-def test_other_names_are_refused_and_listed(files: dict[str, list[Path]]) -> None:
+def test_unsupported_input_names_are_refused_and_listed(files: dict[str, list[Path]]) -> None:
     encoder, decoder = files["SAM 1"]
     for paths, words in (
         ([encoder], "its decoder"),
@@ -140,12 +138,12 @@ def test_other_names_are_refused_and_listed(files: dict[str, list[Path]]) -> Non
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_model_or_a_plain_refusal(content: bytes) -> None:
+def test_any_bytes_are_read_as_a_model_or_refused(content: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert parse_model(memoryview(content)).outputs
 
 
-def test_names_and_shapes_are_read_as_onnx_itself_reads_them(files: dict[str, list[Path]]) -> None:
+def test_names_and_shapes_equal_those_read_by_onnx(files: dict[str, list[Path]]) -> None:
     import onnx
 
     for paths in files.values():
@@ -193,7 +191,7 @@ def small_sam() -> Any:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_sam_1_as_its_own_package_exports_it_answers_as_it_does_in_pytorch(tmp_path: Path) -> None:
+def test_an_exported_sam_1_gives_the_masks_of_its_pytorch_model(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     if importlib.util.find_spec("segment_anything") is None:
         pytest.skip("segment-anything is not installed")
@@ -252,7 +250,7 @@ def test_sam_1_as_its_own_package_exports_it_answers_as_it_does_in_pytorch(tmp_p
     assert (mask == expected).mean() > 0.98  # specks are taken out of ours
 
 
-def test_outline_models_are_checked_by_their_names_before_the_server_starts(tmp_path: Path) -> None:
+def test_outline_models_are_checked_before_the_server_starts(tmp_path: Path) -> None:
     encoder, decoder = save_sam1(tmp_path)
     made = ServerOptions(outline_model=[decoder, encoder]).check()
     assert made.flags() == [f"--outline-model={decoder}", f"--outline-model={encoder}"]
@@ -261,7 +259,7 @@ def test_outline_models_are_checked_by_their_names_before_the_server_starts(tmp_
             ServerOptions(outline_model=paths).check()
 
 
-def test_the_files_may_follow_the_option_as_a_shell_expands_them(tmp_path: Path) -> None:
+def test_the_outline_model_option_accepts_several_files(tmp_path: Path) -> None:
     save_sam1(tmp_path)[1].write_bytes(b"no model")
     result = CliRunner().invoke(app, ["up", "--outline-model", *map(str, sorted(tmp_path.iterdir()))])
     assert result.exit_code == 2

@@ -8,7 +8,7 @@ from labeling_desk import Desk
 from portal_load import check_load, run_load
 
 
-def test_people_label_on_while_the_server_is_killed_and_no_answer_is_lost_or_doubled(local_aws: Any) -> None:
+def test_no_answer_is_lost_or_duplicated_while_the_server_is_killed(local_aws: Any) -> None:
     desk = Desk(local_aws)
     job = desk.create(24, workers=3)
     load = run_load(desk, job, people=7, answers=72, kills=2)

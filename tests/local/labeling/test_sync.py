@@ -78,7 +78,7 @@ def is_whole(synced: list[str]) -> bool:
     return sorted(path.count("/") for path in synced) == [0, 1, 2] and "objects.sqlite3-wal" in synced
 
 
-def test_an_object_is_synced_as_file_folder_and_row_before_its_answer(traced: Traced) -> None:
+def test_file_folder_and_row_of_an_object_are_synced_before_the_response(traced: Traced) -> None:
     s3 = traced.aws.client("s3")
     assert "objects.sqlite3-wal" in traced.synced(lambda: s3.create_bucket(Bucket="bucket"))
     small = traced.synced(lambda: s3.put_object(Bucket="bucket", Key="small", Body=b"x"))
@@ -101,7 +101,7 @@ def test_an_object_is_synced_as_file_folder_and_row_before_its_answer(traced: Tr
     assert traced.synced(lambda: s3.get_object(Bucket="bucket", Key="large")) == []
 
 
-def test_a_job_and_a_workers_answer_are_synced_before_their_answers(traced: Traced) -> None:
+def test_a_job_and_a_workers_answer_are_synced_before_the_response(traced: Traced) -> None:
     desk = Desk(traced.aws)
     request = desk.request(1)
     created = traced.synced(lambda: desk.sagemaker.create_labeling_job(**request))
@@ -116,7 +116,7 @@ def test_a_job_and_a_workers_answer_are_synced_before_their_answers(traced: Trac
     desk.await_end(request["LabelingJobName"])
 
 
-def test_the_index_is_synced_before_a_state_that_refers_to_what_this_thread_stored(tmp_path: Path) -> None:
+def test_the_index_is_synced_before_a_state_that_refers_to_its_objects(tmp_path: Path) -> None:
     index, state = Database(tmp_path / "objects.sqlite3"), Database(tmp_path / "state.sqlite3")
     state.before_commit = index.sync_own
     for database in (index, state):
@@ -146,7 +146,7 @@ class Slow:
         assert self.go.acquire(timeout=30)
 
 
-def test_all_who_wait_during_one_sync_share_the_next(tmp_path: Path) -> None:
+def test_transactions_waiting_during_a_sync_share_the_next_one(tmp_path: Path) -> None:
     (tmp_path / "wal").touch()
     slow = Slow()
     log = Log(tmp_path / "wal", sync=slow)
@@ -173,7 +173,7 @@ def test_all_who_wait_during_one_sync_share_the_next(tmp_path: Path) -> None:
     assert log.is_clean
 
 
-def test_a_transaction_does_not_wait_for_the_end_of_a_sync_that_began_before_it(tmp_path: Path) -> None:
+def test_a_transaction_does_not_wait_for_a_sync_that_started_before_it(tmp_path: Path) -> None:
     (tmp_path / "wal").touch()
     slow = Slow()
     log = Log(tmp_path / "wal", sync=slow)
@@ -193,7 +193,7 @@ def test_a_transaction_does_not_wait_for_the_end_of_a_sync_that_began_before_it(
     assert log.is_clean
 
 
-def test_a_disk_that_refused_once_is_never_believed_again(tmp_path: Path) -> None:
+def test_all_syncs_fail_after_the_first_failed_one(tmp_path: Path) -> None:
     (tmp_path / "wal").touch()
     answers = iter([OSError(5, "Input/output error")])
 
@@ -210,7 +210,7 @@ def test_a_disk_that_refused_once_is_never_believed_again(tmp_path: Path) -> Non
         assert not log.is_clean
 
 
-def test_an_answer_whose_sync_fails_is_no_success() -> None:
+def test_a_failed_sync_is_reported_as_an_error() -> None:
     from gtseg.local.front.acknowledgment import Acknowledgment
 
     class Refusing:
@@ -245,7 +245,7 @@ def test_an_answer_whose_sync_fails_is_no_success() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder can be synced everywhere; this asks Linux")
-def test_the_log_is_the_file_that_sqlite_writes(tmp_path: Path) -> None:
+def test_the_synced_log_is_the_file_that_sqlite_writes(tmp_path: Path) -> None:
     database = Database(tmp_path / "state.sqlite3")
     size = database.log.path.stat().st_size
     with database.write() as connection:

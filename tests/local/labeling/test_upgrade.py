@@ -52,7 +52,7 @@ def cover(task: dict[str, Any]) -> np.ndarray:
     return np.ones((task["height"], task["width"]), np.uint8)
 
 
-def test_an_unfinished_job_goes_on_with_its_people_leases_and_answers(desk: Any) -> None:
+def test_an_unfinished_job_continues_with_its_workers_leases_and_answers(desk: Any) -> None:
     from labeling_desk import draw_answer
 
     ann, bob = sign_in(desk, "Ann"), sign_in(desk, "Bob")
@@ -74,7 +74,7 @@ def test_an_unfinished_job_goes_on_with_its_people_leases_and_answers(desk: Any)
     assert len(responses) == 4
 
 
-def test_the_model_and_its_endpoint_answer_what_they_answered(desk: Any) -> None:
+def test_the_model_and_its_endpoint_give_the_same_masks(desk: Any) -> None:
     sagemaker = desk.aws.client("sagemaker")
     assert sagemaker.describe_training_job(TrainingJobName="discs")["TrainingJobStatus"] == "Completed"
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="discs", WaiterConfig={"Delay": 1})
@@ -88,7 +88,7 @@ def test_the_model_and_its_endpoint_answer_what_they_answered(desk: Any) -> None
     assert np.bincount(mask.ravel(), minlength=2).tolist() == FACTS["invocation"]["pixels"]
 
 
-def test_objects_tags_and_an_upload_that_was_begun_are_there(desk: Any) -> None:
+def test_objects_tags_and_unfinished_uploads_are_kept(desk: Any) -> None:
     kept = FACTS["objects"]
     assert desk.read(f"s3://{desk.bucket}/{kept['small']['key']}").decode() == kept["small"]["content"]
     assert desk.s3.get_bucket_tagging(Bucket=desk.bucket)["TagSet"] == [{"Key": "team", "Value": "gtseg"}]

@@ -11,7 +11,7 @@ from labeling_desk import Desk
 POOL = "us-east-1_gtseglocal"
 
 
-def test_a_worker_is_found_by_their_sub_and_every_page_is_given(shared_aws: Any) -> None:
+def test_a_worker_is_found_by_sub_and_users_are_listed_in_pages(shared_aws: Any) -> None:
     desk = Desk(shared_aws)
     for name in ('Zoë "Quick"', "Bob of the users"):
         desk.hire(name)
@@ -43,7 +43,9 @@ def test_a_worker_is_found_by_their_sub_and_every_page_is_given(shared_aws: Any)
         ({"UserPoolId": POOL, "PaginationToken": "-1"}, "InvalidParameterException"),
     ],
 )
-def test_what_cognito_refuses_is_refused(shared_aws: Any, words: dict[str, str], code: str) -> None:
+def test_invalid_list_users_requests_are_refused_as_by_cognito(
+    shared_aws: Any, words: dict[str, str], code: str
+) -> None:
     with pytest.raises(ClientError) as caught:
         shared_aws.client("cognito-idp").list_users(**words)
     assert caught.value.response["Error"]["Code"] == code

@@ -44,7 +44,7 @@ def say(desk: Desk, worker: Any, job: str, label: str, **more: Any) -> int:
     return int(status)
 
 
-def test_the_verdict_of_most_workers_is_written_with_their_comments(desk: Desk) -> None:
+def test_the_most_frequent_verdict_is_written_with_the_comments(desk: Desk) -> None:
     job = ask_for_verdicts(desk, [{"source-ref": desk.put_pictures(1)[0], **OLD}], workers=3)
     said = [("bad", {"workerComment": "no ears"}), ("good", {}), ("bad", {})]
     for label, more in said:
@@ -65,7 +65,7 @@ def test_the_verdict_of_most_workers_is_written_with_their_comments(desk: Desk) 
     }
 
 
-def test_an_object_without_a_mask_fails_and_a_wrong_word_is_refused(desk: Desk) -> None:
+def test_an_object_without_a_mask_fails_and_an_unknown_verdict_is_refused(desk: Desk) -> None:
     good, bare = desk.put_pictures(2)
     job, worker = ask_for_verdicts(desk, [{"source-ref": good, **OLD}, {"source-ref": bare}]), desk.hire()
     assert say(desk, worker, job, "fine") == 400
@@ -77,7 +77,7 @@ def test_an_object_without_a_mask_fails_and_a_wrong_word_is_refused(desk: Desk) 
     assert "no annotation to verify" in failed["checked-metadata"]["failure-reason"]
 
 
-def test_a_verdict_is_no_reference_and_a_mask_is_no_verdict(desk: Desk) -> None:
+def test_a_verification_refuses_an_attribute_name_ending_in_ref(desk: Desk) -> None:
     line = {"source-ref": desk.put_pictures(1)[0], **OLD}
     request = desk.request(
         [line],
@@ -88,7 +88,7 @@ def test_a_verdict_is_no_reference_and_a_mask_is_no_verdict(desk: Desk) -> None:
         desk.sagemaker.create_labeling_job(**request)
 
 
-def test_the_owner_s_pages_of_a_verification_show_no_masks(desk: Desk) -> None:
+def test_the_owners_pages_of_a_verification_show_no_masks(desk: Desk) -> None:
     job = ask_for_verdicts(desk, [{"source-ref": desk.put_pictures(1)[0], **OLD}], workers=2)
     for _ in range(2):
         say(desk, desk.hire(), job, "good")
@@ -109,10 +109,10 @@ def test_the_owner_s_pages_of_a_verification_show_no_masks(desk: Desk) -> None:
         {"a": {"label": "good", "workerComment": 3}},
     ],
 )
-def test_what_is_no_verdict_is_refused(answer: Any) -> None:
+def test_an_invalid_verdict_is_refused(answer: Any) -> None:
     with pytest.raises(ServiceError):
         read_verdict(answer, ["good", "bad"])
 
 
-def test_a_verdict_is_read() -> None:
+def test_a_verdict_is_read_with_its_comment() -> None:
     assert read_verdict({"x": {"label": "bad", "workerComment": " why "}}, ["good", "bad"]) == Verdict(1, "why")

@@ -26,7 +26,7 @@ def answer(worker: Api, task: dict[str, Any], **more: Any) -> int:
     return worker("POST", f"/tasks/{task['task']}/answer", body)[0]
 
 
-def test_a_draft_is_kept_read_and_nobody_elses(desk: Desk) -> None:
+def test_a_draft_is_stored_and_readable_by_its_worker_only(desk: Desk) -> None:
     job, ann, bob = desk.create(1), desk.hire(), desk.hire()
     task = desk.lease(ann, job)["task"]
     opened = ann("POST", f"/tasks/{task}/presence", {"tab": TAB, "opens": True, "active": 2})
@@ -50,13 +50,13 @@ def test_a_draft_is_kept_read_and_nobody_elses(desk: Desk) -> None:
         ("tab=t&base=0", b"x" * (4 << 20 | 1), 413),
     ],
 )
-def test_odd_empty_and_large_drafts_are_refused(desk: Desk, query: str, body: bytes, status: int) -> None:
+def test_invalid_empty_and_large_drafts_are_refused(desk: Desk, query: str, body: bytes, status: int) -> None:
     worker, job = desk.hire(), desk.create(1)
     task = desk.lease(worker, job)["task"]
     assert worker("PUT", f"/tasks/{task}/draft?{query}", body)[0] == status
 
 
-def test_drafts_that_come_too_often_are_put_off(desk: Desk) -> None:
+def test_drafts_saved_too_often_are_refused(desk: Desk) -> None:
     worker, job = desk.hire(), desk.create(1)
     task = desk.lease(worker, job)["task"]
     worker("POST", f"/tasks/{task}/presence", {"tab": TAB, "opens": True})
@@ -64,7 +64,7 @@ def test_drafts_that_come_too_often_are_put_off(desk: Desk) -> None:
     assert found == {200, 429}
 
 
-def test_a_submitted_answer_is_listed_opened_and_put_back(desk: Desk) -> None:
+def test_a_submitted_answer_is_listed_reopened_and_restored(desk: Desk) -> None:
     worker, job = desk.hire(), desk.create(2)
     task = desk.lease(worker, job)
     assert answer(worker, task, revisable=True, active=1.5) == 200
@@ -80,7 +80,7 @@ def test_a_submitted_answer_is_listed_opened_and_put_back(desk: Desk) -> None:
     assert worker("POST", f"/tasks/{task['task']}/revise")[0] == 410
 
 
-def test_a_job_of_another_team_tells_nothing(local_aws: Any) -> None:
+def test_a_job_of_another_team_is_not_found(local_aws: Any) -> None:
     desk = Desk(local_aws)
     (team,) = desk.sagemaker.list_workteams()["Workteams"]
     members = team["MemberDefinitions"]
@@ -90,7 +90,7 @@ def test_a_job_of_another_team_tells_nothing(local_aws: Any) -> None:
         assert stranger("GET", f"/jobs/{job}/{path}")[0] == 404
 
 
-def test_the_owner_judges_sends_back_and_answers(desk: Desk) -> None:
+def test_the_owner_reviews_returns_and_answers_questions(desk: Desk) -> None:
     worker, job = desk.hire("Ann of the review"), desk.create(2)
     task = desk.lease(worker, job)
     asked = worker("POST", f"/tasks/{task['task']}/questions", {"question": "A cat?", "x": 8, "y": 6})
@@ -117,7 +117,7 @@ def test_the_owner_judges_sends_back_and_answers(desk: Desk) -> None:
         assert desk.owner("GET", f"/owner/jobs/{job}/objects?{query}")[1]["total"] == 0
 
 
-def test_a_name_with_odd_characters_downloads(desk: Desk) -> None:
+def test_a_download_has_the_jobs_name(desk: Desk) -> None:
     job = desk.create(1)
     request = urllib.request.Request(f"{desk.aws.url}/_portal/api/owner/jobs/{job.lower()}/redo.jsonl")
     request.add_header("Authorization", f"Bearer {desk.aws.owner_token}")
@@ -126,7 +126,7 @@ def test_a_name_with_odd_characters_downloads(desk: Desk) -> None:
         assert reply.read() == b""
 
 
-def test_objects_are_found_by_agreement_confidence_class_and_worker(desk: Desk) -> None:
+def test_objects_are_filtered_by_agreement_confidence_class_and_worker(desk: Desk) -> None:
     job, people = desk.create(1, workers=2), [desk.hire(), desk.hire()]
     for worker, shift in zip(people, (0, 6), strict=True):
         task = desk.lease(worker, job)
@@ -162,13 +162,13 @@ HUGE = 10**400
         ("scissors", {"from": [True, 1], "to": [1, 1]}),
     ],
 )
-def test_places_that_no_picture_has_are_refused(desk: Desk, path: str, body: dict[str, Any]) -> None:
+def test_invalid_points_of_an_image_are_refused(desk: Desk, path: str, body: dict[str, Any]) -> None:
     worker, job = desk.hire(), desk.create(1)
     status, answer = worker("POST", f"/tasks/{desk.lease(worker, job)['task']}/{path}", body)
     assert (status, answer["error"]) == (400, "InvalidRequest")
 
 
-def test_an_object_whose_number_no_database_keeps_is_not_there(desk: Desk) -> None:
+def test_an_object_number_beyond_64_bits_is_not_found(desk: Desk) -> None:
     objects = f"/owner/jobs/{desk.create(1)}/objects/{10**30}"
     for method, path, body in (
         ("GET", "mask", None),

@@ -64,7 +64,7 @@ HOSTILE = [
 ]
 
 
-def test_hostile_keys_are_told_apart_and_come_back(s3: Any, bucket: str) -> None:
+def test_hostile_keys_are_distinct_and_listed_unchanged(s3: Any, bucket: str) -> None:
     for key in HOSTILE:
         s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
     assert [read(s3, bucket, key).decode() for key in HOSTILE] == HOSTILE
@@ -102,7 +102,7 @@ def test_a_range_beyond_the_end_is_refused(s3: Any, bucket: str, asked: str) -> 
     assert code_of(s3.get_object, Bucket=bucket, Key="k", Range=asked) == "InvalidRange"
 
 
-def test_metadata_headers_and_tags_come_back(s3: Any, bucket: str) -> None:
+def test_metadata_headers_and_tags_are_returned(s3: Any, bucket: str) -> None:
     kept = {
         "CacheControl": "no-cache",
         "ContentEncoding": "gzip",
@@ -120,7 +120,7 @@ def test_metadata_headers_and_tags_come_back(s3: Any, bucket: str) -> None:
     assert code_of(s3.put_object, Bucket=bucket, Key="k", Metadata={"a": "x" * 2100}) == "MetadataTooLarge"
 
 
-def test_copy_takes_metadata_along_or_replaces_it(s3: Any, bucket: str) -> None:
+def test_a_copy_keeps_or_replaces_metadata(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata={"a": "b"}, ContentType="image/png")
     source = {"Bucket": bucket, "Key": "k"}
     s3.copy_object(Bucket=bucket, Key="same", CopySource=source)
@@ -154,7 +154,7 @@ def test_conditional_writes(s3: Any, bucket: str) -> None:
     assert read(s3, bucket, "k") == b"3"
 
 
-def test_exactly_one_of_many_creators_wins(shared_aws: Any, s3: Any, bucket: str) -> None:
+def test_exactly_one_of_many_concurrent_creations_succeeds(shared_aws: Any, s3: Any, bucket: str) -> None:
     def create(number: int) -> str:
         try:
             clients[number].put_object(Bucket=bucket, Key="run.json", Body=b"%d" % number, IfNoneMatch="*")
@@ -213,7 +213,7 @@ def test_multipart_upload(s3: Any, bucket: str) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
-def test_wrong_multipart_completions_are_refused(s3: Any, bucket: str) -> None:
+def test_invalid_multipart_completions_are_refused(s3: Any, bucket: str) -> None:
     upload, parts, _ = start_upload(s3, bucket, 5 * MEGABYTE, 10, 10)
     target = {"Bucket": bucket, "Key": "big", "UploadId": upload}
 
@@ -276,7 +276,7 @@ def test_buckets(s3: Any, bucket: str) -> None:
     assert code_of(s3.put_object, Bucket=bucket, Key="k") == "NoSuchBucket"
 
 
-def test_settings_that_nobody_made_are_answered_as_aws_does(s3: Any, bucket: str) -> None:
+def test_unset_bucket_settings_are_answered_as_by_aws(s3: Any, bucket: str) -> None:
     assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
     assert s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] is None
     assert s3.get_bucket_acl(Bucket=bucket)["Grants"][0]["Permission"] == "FULL_CONTROL"
@@ -286,7 +286,7 @@ def test_settings_that_nobody_made_are_answered_as_aws_does(s3: Any, bucket: str
     assert code_of(s3.get_bucket_tagging, Bucket=bucket) == "NoSuchTagSet"
 
 
-def test_what_is_not_implemented_says_so(s3: Any, bucket: str) -> None:
+def test_unsupported_operations_are_not_implemented_errors(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k")
     enabled = {"Status": "Enabled"}
     assert code_of(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=enabled) == "NotImplemented"
@@ -342,7 +342,7 @@ def post_form(form: dict[str, Any], body: bytes, **changed: str) -> Any:
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_browser_forms_obey_their_policy(shared_aws: Any, s3: Any, bucket: str, version: str) -> None:
+def test_browser_forms_are_checked_against_their_policy(shared_aws: Any, s3: Any, bucket: str, version: str) -> None:
     signer = shared_aws.client("s3", config=Config(signature_version=version))
     conditions = [["content-length-range", 2, 200_000], ["starts-with", "$x-amz-meta-who", "w"]]
     form = signer.generate_presigned_post(
@@ -361,7 +361,7 @@ def test_browser_forms_obey_their_policy(shared_aws: Any, s3: Any, bucket: str, 
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["up/cat.txt"]
 
 
-def test_the_world_reads_only_what_is_public(shared_aws: Any, s3: Any, bucket: str) -> None:
+def test_anonymous_requests_can_read_public_objects_only(shared_aws: Any, s3: Any, bucket: str) -> None:
     anonymous = shared_aws.client("s3", config=Config(signature_version=UNSIGNED))
     s3.put_object(Bucket=bucket, Key="secret", Body=b"s")
     s3.put_object(Bucket=bucket, Key="open", Body=b"o", ACL="public-read")
@@ -384,7 +384,7 @@ def test_the_world_reads_only_what_is_public(shared_aws: Any, s3: Any, bucket: s
     assert code_of(s3.put_bucket_policy, Bucket=bucket, Policy=json.dumps(denial)) == "NotImplemented"
 
 
-def test_wrong_keys_and_clocks_are_refused(shared_aws: Any, bucket: str) -> None:
+def test_invalid_keys_and_clock_skew_are_refused(shared_aws: Any, bucket: str) -> None:
     stranger = shared_aws.client("s3", aws_access_key_id="AKIAAAAAAAAAAAAAAAAA")
     assert code_of(stranger.list_buckets) == "InvalidAccessKeyId"
     s3 = shared_aws.client("s3")
@@ -392,7 +392,7 @@ def test_wrong_keys_and_clocks_are_refused(shared_aws: Any, bucket: str) -> None
     assert urllib3.request("DELETE", url).status == 403  # signed for GET
 
 
-def test_an_aborted_body_never_becomes_an_object(shared_aws: Any, bucket: str) -> None:
+def test_an_aborted_upload_creates_no_object(shared_aws: Any, bucket: str) -> None:
     s3 = shared_aws.client("s3", config=Config(signature_version="s3v4"))
     for length in (100, 5 * MEGABYTE):
         url = s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "half"})
@@ -404,7 +404,7 @@ def test_an_aborted_body_never_becomes_an_object(shared_aws: Any, bucket: str) -
         assert code_of(s3.head_object, Bucket=bucket, Key="half") == "404"
 
 
-def test_an_endless_head_is_refused(shared_aws: Any) -> None:
+def test_an_endless_request_head_is_refused(shared_aws: Any) -> None:
     host, port = shared_aws.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Filler: y\r\n" * 8000)

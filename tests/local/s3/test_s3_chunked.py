@@ -42,7 +42,7 @@ def decode(body: bytes, cuts: list[int], decoder: ChunkedDecoder) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.lists(st.integers(0, 500), max_size=8))
-def test_payload_and_trailer_come_out_however_the_body_is_cut(chunks: list[bytes], cuts: list[int]) -> None:
+def test_payload_and_trailer_are_decoded_from_pieces_of_any_size(chunks: list[bytes], cuts: list[int]) -> None:
     decoder = ChunkedDecoder(signer=None, has_trailer=True)
     assert decode(encode(chunks, b"x-amz-checksum-crc32:AAAAAA==\r\n"), cuts, decoder) == b"".join(chunks)
     assert decoder.trailer == {"x-amz-checksum-crc32": "AAAAAA=="}
@@ -55,7 +55,7 @@ def test_signed_chunks_are_accepted(chunks: list[bytes], cuts: list[int]) -> Non
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=4), st.integers(0))
-def test_a_changed_payload_byte_breaks_the_chain(chunks: list[bytes], place: int) -> None:
+def test_a_changed_payload_byte_invalidates_the_signature(chunks: list[bytes], place: int) -> None:
     body = bytearray(encode_signed(chunks))
     start = body.index(b"\r\n") + 2
     body[start + place % len(chunks[0])] ^= 1
@@ -74,6 +74,6 @@ def test_a_body_that_ends_early_is_incomplete(chunks: list[bytes], cut: int) -> 
 
 
 @pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\n", b"5\r\nabcdefgh\r\n", b"1" * 20_000, b"0\r\n\r\nmore\r\n"])
-def test_nonsense_is_refused(body: bytes) -> None:
+def test_malformed_chunks_are_refused(body: bytes) -> None:
     with pytest.raises(ServiceError):
         ChunkedDecoder(signer=None, has_trailer=True).feed(body)

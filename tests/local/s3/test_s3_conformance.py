@@ -59,7 +59,7 @@ def begin_upload(s3: Any, bucket: str, sizes: list[int], **parameters: Any) -> t
     return upload, parts
 
 
-def test_a_whole_objects_checksum_is_checked_at_completion_and_parts_keep_theirs(s3: Any, bucket: str) -> None:
+def test_checksums_of_object_and_parts_are_checked_at_completion(s3: Any, bucket: str) -> None:
     upload, parts = begin_upload(s3, bucket, [PART, 10])
     chosen: dict[str, Any] = {**upload, "MultipartUpload": {"Parts": parts}}
     digests = b"".join(base64.b64decode(part["ChecksumSHA256"]) for part in parts)
@@ -75,7 +75,7 @@ def test_a_whole_objects_checksum_is_checked_at_completion_and_parts_keep_theirs
     assert second["Body"].read() == b"\2" * 10
 
 
-def test_a_full_checksum_that_only_the_completion_names_is_computed(s3: Any, bucket: str) -> None:
+def test_a_full_object_checksum_named_at_completion_is_computed(s3: Any, bucket: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"123456789")
     chosen = {"Bucket": bucket, "Key": "k", "UploadId": upload}
@@ -99,7 +99,7 @@ def test_object_attributes_have_parts_checksums_and_pages(s3: Any, bucket: str) 
     assert code_of(s3.get_object_attributes, **wanted, MaxParts=-1) == "InvalidArgument"
 
 
-def test_a_bucket_goes_with_its_unfinished_uploads(s3: Any, bucket: str) -> None:
+def test_a_bucket_is_deleted_with_its_unfinished_uploads(s3: Any, bucket: str) -> None:
     upload, _ = begin_upload(s3, bucket, [10])
     s3.delete_bucket(Bucket=bucket)
     s3.create_bucket(Bucket=bucket)
@@ -107,7 +107,7 @@ def test_a_bucket_goes_with_its_unfinished_uploads(s3: Any, bucket: str) -> None
     assert code_of(s3.list_parts, **upload) == "NoSuchUpload"
 
 
-def test_a_deletion_obeys_size_time_and_version(s3: Any, bucket: str) -> None:
+def test_conditional_deletion_by_size_time_and_version(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"12")
     modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
     for wrong in ({"IfMatchSize": 3}, {"IfMatchLastModifiedTime": modified.replace(year=2015)}):
@@ -157,7 +157,7 @@ def test_a_new_bucket_has_the_settings_it_was_created_with(s3: Any) -> None:
         ({"CreateBucketConfiguration": {"Bucket": {"Type": "Directory"}}}, "NotImplemented"),
     ],
 )
-def test_a_bucket_is_not_created_otherwise_than_asked(s3: Any, setting: dict[str, Any], code: str) -> None:
+def test_a_bucket_with_unsupported_settings_is_not_created(s3: Any, setting: dict[str, Any], code: str) -> None:
     name = next(NAMES)
     assert code_of(s3.create_bucket, Bucket=name, **setting) == code
     assert code_of(s3.head_bucket, Bucket=name) == "404"
@@ -184,7 +184,7 @@ def test_buckets_are_listed_by_prefix_and_page(s3: Any) -> None:
     assert s3.list_buckets(Prefix="paged-", BucketRegion="eu-west-1")["Buckets"] == []
 
 
-def test_a_bucket_that_is_expected_to_be_anothers_is_not_touched(s3: Any, bucket: str) -> None:
+def test_requests_with_another_expected_bucket_owner_are_refused(s3: Any, bucket: str) -> None:
     other = {"ExpectedBucketOwner": "999999999999"}
     assert code_of(s3.put_object, Bucket=bucket, Key="k", Body=b"", **other) == "AccessDenied"
     s3.put_object(Bucket=bucket, Key="k", Body=b"", ExpectedBucketOwner="123456789012")
@@ -211,9 +211,7 @@ def test_the_preflight_of_a_presigned_url_needs_no_signature(
     assert urllib3.request("OPTIONS", link).status == 400
 
 
-def test_strangers_are_told_of_a_missing_bucket_and_of_a_missing_key_where_they_may_list(
-    shared_aws: Any, s3: Any
-) -> None:
+def test_anonymous_requests_for_missing_keys_are_404_only_if_listing_is_allowed(shared_aws: Any, s3: Any) -> None:
     anonymous, name = shared_aws.client("s3", config=Config(signature_version=UNSIGNED)), next(NAMES)
     assert code_of(anonymous.delete_object, Bucket=name, Key="k") == "NoSuchBucket"
     s3.create_bucket(Bucket=name, ACL="public-read")
@@ -243,7 +241,7 @@ def test_a_form_needs_a_signature_and_a_date_in_utc(shared_aws: Any, s3: Any, bu
             check_policy(policy, {}, now=clock())
 
 
-def test_a_number_of_thousands_of_digits_is_the_senders_mistake(shared_aws: Any, s3: Any, bucket: str) -> None:
+def test_a_number_of_thousands_of_digits_is_a_client_error(shared_aws: Any, s3: Any, bucket: str) -> None:
     link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
     key = parse_qs(urlsplit(link).query)["AWSAccessKeyId"][0]
     url = f"{shared_aws.url}/{bucket}/k?AWSAccessKeyId={key}&Signature=x&Expires={'9' * 5000}"
@@ -257,7 +255,7 @@ def test_a_number_of_thousands_of_digits_is_the_senders_mistake(shared_aws: Any,
     assert 400 <= urllib3.request("GET", signed, headers=ranged).status < 500
 
 
-def test_a_credential_without_a_signature_does_not_open_another_host(shared_aws: Any, s3: Any, bucket: str) -> None:
+def test_a_credential_without_a_signature_does_not_bypass_the_host_check(shared_aws: Any, s3: Any, bucket: str) -> None:
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
     url = f"{shared_aws.url}/{bucket}"
@@ -276,14 +274,14 @@ def clock() -> Any:
     return datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_the_first_version_of_the_listing_leaves_the_prefix_as_it_is(s3: Any, bucket: str) -> None:
+def test_list_objects_v1_does_not_encode_the_prefix(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="a+b/c d", Body=b"")
     for call in (s3.list_objects, s3.list_objects_v2, s3.list_object_versions):
         listed = call(Bucket=bucket, Prefix="a+b/", Delimiter="/", EncodingType="url")
         assert listed["Prefix"] == "a+b/" if call is s3.list_objects else "a%2Bb/"
 
 
-def test_metadata_beyond_ascii_comes_back_as_a_mail_safe_word(shared_aws: Any, s3: Any, bucket: str) -> None:
+def test_non_ascii_metadata_is_returned_as_an_rfc_2047_encoded_word(shared_aws: Any, s3: Any, bucket: str) -> None:
     link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
 
     def add(params: Any, **_: Any) -> None:
@@ -298,7 +296,7 @@ def test_metadata_beyond_ascii_comes_back_as_a_mail_safe_word(shared_aws: Any, s
 # ---------------------------------------------------------------- scripts/conformance
 
 
-def test_every_reason_of_the_conformance_list_is_found_by_a_tests_name() -> None:
+def test_every_reason_in_the_conformance_list_matches_a_test_name() -> None:
     claims = conformance.read_claims()
     assert conformance.find_reason(claims.not_claimed, "test_versioning_obj_create[a]") is not None
     assert conformance.find_reason(claims.differs, "test_put_excess_tags") is not None
@@ -307,7 +305,7 @@ def test_every_reason_of_the_conformance_list_is_found_by_a_tests_name() -> None
     assert not both
 
 
-def test_the_suite_is_given_a_server_that_answers_with_its_keys(tmp_path: Path) -> None:
+def test_the_conformance_suite_gets_a_server_and_its_keys(tmp_path: Path) -> None:
     with conformance.serve_suite(tmp_path) as environment:
         configuration = configparser.ConfigParser()
         configuration.read(environment["S3TEST_CONF"])
@@ -322,7 +320,7 @@ def test_the_suite_is_given_a_server_that_answers_with_its_keys(tmp_path: Path) 
         assert client.list_buckets()["Owner"]["ID"] == main["user_id"]
 
 
-def test_an_outcome_that_is_not_the_listed_one_is_reported() -> None:
+def test_unexpected_outcomes_of_the_conformance_suite_are_reported() -> None:
     claims = conformance.Claims("file", not_claimed={}, differs={"a_*": "AWS differs"})
     outcomes = [
         conformance.Outcome("test_a_b", passed=False, message="as listed"),

@@ -31,7 +31,7 @@ def digest(kind: tuple[int, int], *pieces: bytes) -> int:
     ("kind", "check"),
     [(crc.CRC32, 0xCBF43926), (crc.CRC32C, 0xE3069283), (crc.CRC64NVME, 0xAE8B14860A799888)],
 )
-def test_published_check_values_come_out(kind: tuple[int, int], check: int) -> None:
+def test_crcs_equal_the_published_check_values(kind: tuple[int, int], check: int) -> None:
     assert digest(kind, b"123456789") == check
 
 
@@ -43,7 +43,7 @@ def test_crc32_equals_zlib_at_every_length(message: bytes) -> None:
 
 @settings(max_examples=30)
 @given(MESSAGES, st.integers(0, 70_000))
-def test_pieces_give_the_same_as_the_whole_and_combine(message: bytes, cut: int) -> None:
+def test_crcs_of_pieces_combine_to_the_crc_of_the_whole(message: bytes, cut: int) -> None:
     first, second = message[:cut], message[cut:]
     for kind in (crc.CRC32C, crc.CRC64NVME):
         whole = digest(kind, message)

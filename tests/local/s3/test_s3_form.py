@@ -41,7 +41,7 @@ def read(body: bytes, *, step: int = 1 << 16, kind: str = KIND) -> tuple[Form, b
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.text("\r\n-b é", max_size=40), st.integers(1, 60))
-def test_pieces_of_any_size_give_the_same_fields_and_file(file: bytes, value: str, step: int) -> None:
+def test_fields_and_file_do_not_depend_on_the_size_of_pieces(file: bytes, value: str, step: int) -> None:
     if b"--b" in file or "--b" in value:
         return
     body = field("Key", value.encode()) + part(HEAD, file) + field("after", b"ignored") + b"--b--\r\n"
@@ -64,7 +64,7 @@ def test_pieces_of_any_size_give_the_same_fields_and_file(file: bytes, value: st
         (b"", "IncompleteBody"),
     ],
 )
-def test_a_form_that_is_no_form_is_refused_by_the_name_s3_has_for_it(body: bytes, code: str) -> None:
+def test_an_invalid_form_is_refused_with_s3s_error_code(body: bytes, code: str) -> None:
     with pytest.raises(ServiceError) as refusal:
         read(body)
     assert refusal.value.code == code

@@ -44,7 +44,7 @@ def write_until_it_dies(client: Any, key: str, size: int, written: dict[str, str
 
 
 @pytest.mark.parametrize("size", [3200, 3 << 20])
-def test_kill_9_during_puts_leaves_whole_objects_and_no_orphans(local_aws: Any, size: int) -> None:
+def test_kill_9_during_puts_leaves_complete_objects_and_no_orphans(local_aws: Any, size: int) -> None:
     local_aws.client("s3").create_bucket(Bucket="photos")
     written: dict[str, str] = {}
     writers = [
@@ -83,7 +83,7 @@ def test_kill_9_during_puts_leaves_whole_objects_and_no_orphans(local_aws: Any, 
     assert (count_small(local_aws.folder) > 0) == (size < 10_000)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing_behind(local_aws: Any) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_files(local_aws: Any) -> None:
     s3 = local_aws.client("s3", config=ONCE)
     s3.create_bucket(Bucket="photos")
     s3.put_object(Bucket="photos", Key="k", Body=b"old")
@@ -99,7 +99,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(local_aws: Any) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"new")
 
 
-def test_listing_putting_and_deleting_at_once_never_fail(shared_aws: Any) -> None:
+def test_concurrent_listing_putting_and_deleting_never_fail(shared_aws: Any) -> None:
     shared_aws.client("s3").create_bucket(Bucket="busy")
 
     def work(number: int) -> int:
@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_the_size_of_an_object(local_aws: Any, size: i
     assert peak - before < 48 << 20
 
 
-def test_a_copy_of_a_small_object_needs_no_file_and_has_its_checksum(local_aws: Any) -> None:
+def test_a_copy_of_a_small_object_uses_no_file_and_has_its_checksum(local_aws: Any) -> None:
     client = local_aws.client("s3")
     client.create_bucket(Bucket="copies")
     small, large = b"s" * 3000, b"l" * 100_000

@@ -35,7 +35,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=KEYS, prefix=PREFIXES, delimiter=st.sampled_from(["", "/", "a/"]), limit=st.integers(1, 7))
-def test_pages_together_are_the_naive_listing(
+def test_all_pages_together_equal_the_naive_listing(
     objects: FolderObjects, keys: list[str], prefix: str, delimiter: str, limit: int
 ) -> None:
     bucket = f"b{objects.index.read_meta('bucket')}"
@@ -62,7 +62,7 @@ def test_pages_together_are_the_naive_listing(
     assert listed == list_naively(keys, prefix.encode(), delimiter.encode(), b"")
 
 
-def test_a_common_prefix_of_many_keys_is_leapt_over(tmp_path: Path) -> None:
+def test_a_common_prefix_of_many_keys_is_skipped_with_few_queries(tmp_path: Path) -> None:
     objects = FolderObjects(tmp_path)
     objects.create_bucket("photos")
     for number in range(500):

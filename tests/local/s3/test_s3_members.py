@@ -241,7 +241,7 @@ def test_every_header_and_parameter_is_read_refused_or_listed(door: Door, operat
         ),
     ],
 )
-def test_an_element_that_would_be_ignored_is_refused(door: Door, method: str, parameters: dict[str, Any]) -> None:
+def test_an_unknown_xml_element_is_refused(door: Door, method: str, parameters: dict[str, Any]) -> None:
     parameters_of(door, "HeadObject")
     bucket = "b-3" if method == "create_bucket" else "b-1"
     if method == "complete_multipart_upload":
@@ -250,6 +250,6 @@ def test_an_element_that_would_be_ignored_is_refused(door: Door, method: str, pa
         getattr(door.client, method)(**{"Bucket": bucket, **parameters})
 
 
-def test_every_operation_of_the_table_is_one_of_the_service_model(door: Door) -> None:
+def test_every_operation_in_the_table_is_in_the_service_model(door: Door) -> None:
     assert set(names_of_operations()) <= set(door.methods)
     assert all(len(reason) > 10 for reason in IGNORED.values())

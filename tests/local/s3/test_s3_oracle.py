@@ -129,7 +129,7 @@ class Compared(RuleBasedStateMachine):
         self.both("list_objects_v2")
 
 
-def test_every_sequence_of_calls_answers_as_the_oracle_does(shared_aws: Any, oracle: Any) -> None:
+def test_every_sequence_of_calls_gives_the_oracles_results(shared_aws: Any, oracle: Any) -> None:
     machine = type("Machine", (Compared,), {"ours": shared_aws.client("s3"), "oracle": oracle})
     run_state_machine_as_test(
         machine,

@@ -121,7 +121,7 @@ def test_every_route_is_registered_at_the_gate(portal: Portal) -> None:
     assert {endpoint_of(route).audience for route in portal.routes} == {"worker", "owner", "public"}
 
 
-def test_rule_1_every_route_is_closed_to_addresses_that_the_workforce_does_not_allow(portal: Portal) -> None:
+def test_rule_1_every_route_refuses_addresses_that_the_workforce_does_not_allow(portal: Portal) -> None:
     update_workforce(portal.store, {"WorkforceName": "default", "SourceIpConfig": {"Cidrs": ["127.0.0.0/8"]}})
     try:
         for route in portal.routes:
@@ -134,7 +134,7 @@ def test_rule_1_every_route_is_closed_to_addresses_that_the_workforce_does_not_a
         update_workforce(portal.store, {"WorkforceName": "default", "SourceIpConfig": {"Cidrs": []}})
 
 
-def test_rule_2_every_route_asks_who_it_is(portal: Portal) -> None:
+def test_rule_2_every_route_authenticates_its_audience(portal: Portal) -> None:
     for number, route in enumerate(portal.routes):
         endpoint, client = endpoint_of(route), f"10.0.{number}.1"  # wrong tokens are counted per address
         if endpoint.audience == "public":
@@ -148,7 +148,7 @@ def test_rule_2_every_route_asks_who_it_is(portal: Portal) -> None:
         assert portal.ask(route, portal.cookie(endpoint.audience) | GUARD)[0] not in (303, 401, 403), route.path
 
 
-def test_rule_3_every_changing_route_is_closed_to_other_sites(portal: Portal) -> None:
+def test_rule_3_every_changing_route_refuses_cross_origin_requests(portal: Portal) -> None:
     for route in filter(changing, portal.routes):
         cookie = portal.cookie(endpoint_of(route).audience)
         assert portal.ask(route, cookie)[0] == 403, route.path
@@ -158,7 +158,7 @@ def test_rule_3_every_changing_route_is_closed_to_other_sites(portal: Portal) ->
         assert portal.ask(route, own)[0] not in (401, 403), route.path
 
 
-def test_rule_4_every_body_is_read_last_and_up_to_its_limit(portal: Portal) -> None:
+def test_rule_4_every_body_is_read_last_and_only_up_to_its_limit(portal: Portal) -> None:
     for route in filter(changing, portal.routes):
         endpoint = endpoint_of(route)
         long = {"content-length": str(endpoint.limit + 1)}
@@ -174,7 +174,7 @@ def test_rule_4_every_body_is_read_last_and_up_to_its_limit(portal: Portal) -> N
             assert (status, read, headers["connection"]) == (401, 0, "close"), route.path
 
 
-def test_rule_4_every_body_has_a_time(portal: Portal) -> None:
+def test_rule_4_every_body_has_a_time_limit(portal: Portal) -> None:
     for route in filter(changing, portal.routes):
         endpoint = endpoint_of(route)
         quick = Endpoint(endpoint.gate, endpoint.handler, endpoint.audience, endpoint.limit, endpoint.page, 0.0)
@@ -185,7 +185,7 @@ def test_rule_4_every_body_has_a_time(portal: Portal) -> None:
         assert 0 < endpoint.seconds < 3600
 
 
-def test_every_answer_forbids_that_it_is_run_as_a_page_of_the_portal(portal: Portal) -> None:
+def test_every_response_has_nosniff_and_a_content_security_policy(portal: Portal) -> None:
     for route in portal.routes:
         for headers in ({}, portal.cookie(endpoint_of(route).audience) | GUARD):
             _, found, _ = portal.ask(route, headers)
@@ -222,7 +222,7 @@ def browser(gate: Gate, cookie: str, *, owner: bool = False) -> Request:
     return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""})
 
 
-def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(gate: Gate, clock: list[float]) -> None:
+def test_wrong_links_are_limited_per_address_and_time_window(gate: Gate, clock: list[float]) -> None:
     owner = gate.store.credentials.owner_token
     assert {refused(lambda: gate.sign_in("wrong", "10.0.0.1")) for _ in range(SIGN_IN_TRIES)} == {403}
     assert refused(lambda: gate.sign_in("wrong", "10.0.0.1")) == 429
@@ -235,7 +235,7 @@ def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(gate: Ga
     assert gate.sign_in(owner, "10.0.0.1") is None
 
 
-def test_wrong_bearer_tokens_are_counted_and_right_ones_pass_all_the_same(gate: Gate) -> None:
+def test_wrong_bearer_tokens_are_limited_and_valid_ones_always_pass(gate: Gate) -> None:
     _, token = workers.add_worker(gate.store, "Ada", "gtseg")
 
     def bearer(value: str) -> Request:
@@ -249,7 +249,7 @@ def test_wrong_bearer_tokens_are_counted_and_right_ones_pass_all_the_same(gate: 
     gate.admit(bearer(gate.store.credentials.owner_token), "owner")
 
 
-def test_a_session_ends_after_half_a_day_and_cannot_be_prolonged_or_exchanged(gate: Gate, clock: list[float]) -> None:
+def test_a_session_expires_after_half_a_day_and_forged_cookies_are_refused(gate: Gate, clock: list[float]) -> None:
     sessions = gate.sessions
     cookie = sessions.start(None)
     assert sessions.find(browser(gate, cookie, owner=True), owner=True) is not None
@@ -275,14 +275,14 @@ def test_sign_out_removal_and_a_new_token_end_sessions_on_the_server(gate: Gate)
     assert gate.store.read().execute("SELECT count(*) FROM labeling_sessions").fetchone()[0] == 0
 
 
-def test_cookies_of_two_servers_on_one_host_do_not_meet(gate: Gate, tmp_path: Path) -> None:
+def test_two_servers_on_one_host_have_different_cookie_names(gate: Gate, tmp_path: Path) -> None:
     other = Gate(Embedded(Store(tmp_path / "other"), FolderObjects(tmp_path / "other")))
     assert other.sessions.worker_cookie != gate.sessions.worker_cookie
     assert other.sessions.owner_cookie != gate.sessions.owner_cookie
     assert other.sessions.find(browser(gate, gate.sessions.start(None), owner=True), owner=True) is None
 
 
-def test_the_database_holds_no_cookie(gate: Gate) -> None:
+def test_the_database_contains_no_cookie(gate: Gate) -> None:
     cookie = gate.sessions.start(None)
     (row,) = gate.store.read().execute("SELECT * FROM labeling_sessions").fetchall()
     assert row["id"] not in cookie

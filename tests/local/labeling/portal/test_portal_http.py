@@ -65,14 +65,14 @@ def test_a_personal_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_u
     assert token not in headers["set-cookie"]
 
 
-def test_without_the_portals_header_nobody_signs_in(shared_aws: Any) -> None:
+def test_a_sign_in_without_the_portals_header_is_refused(shared_aws: Any) -> None:
     _, token = add_worker(shared_aws)
     status, headers, _ = ask(shared_aws, "POST", "/_portal/api/session", body={"token": token})
     assert status == 403
     assert "set-cookie" not in headers
 
 
-def test_a_removed_worker_is_out_at_once(shared_aws: Any) -> None:
+def test_a_removed_worker_loses_access_at_once(shared_aws: Any) -> None:
     worker, token = add_worker(shared_aws)
     cookie = sign_in(shared_aws, token)
     assert ask(shared_aws, "GET", "/_portal/", headers=cookie)[0] == 200
@@ -82,7 +82,7 @@ def test_a_removed_worker_is_out_at_once(shared_aws: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/_portal/", "/_portal/work/x", "/_portal/owner", "/_portal/owner/jobs/x"])
-def test_a_stranger_is_sent_to_the_sign_in_page(shared_aws: Any, path: str) -> None:
+def test_an_unauthenticated_browser_is_redirected_to_sign_in(shared_aws: Any, path: str) -> None:
     status, headers, _ = ask(shared_aws, "GET", path)
     assert (status, headers["location"]) == (303, "/_portal/signin")
 
@@ -90,14 +90,14 @@ def test_a_stranger_is_sent_to_the_sign_in_page(shared_aws: Any, path: str) -> N
 BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 
 
-def test_a_browser_at_the_servers_root_is_led_to_the_portal_and_a_program_gets_s3(shared_aws: Any) -> None:
+def test_the_root_redirects_browsers_to_the_portal_and_answers_programs_as_s3(shared_aws: Any) -> None:
     status, headers, _ = ask(shared_aws, "GET", "/", headers=BROWSER)
     assert (status, headers["location"]) == (303, "/_portal/")
     assert b"<Code>AccessDenied</Code>" in ask(shared_aws, "GET", "/")[2]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/no-bucket/a%3Cb%3E.png", "/_portal/nothing", "/_portal/api/jobs"])
-def test_a_browser_at_an_unknown_address_gets_a_page_that_says_where_to_go(shared_aws: Any, path: str) -> None:
+def test_an_unknown_path_shows_browsers_a_page_with_links(shared_aws: Any, path: str) -> None:
     status, headers, body = ask(shared_aws, "GET", path, headers=BROWSER)
     assert status == 404
     assert headers["content-type"].startswith("text/html")
@@ -120,14 +120,14 @@ OWNER_PATHS = [
 
 
 @pytest.mark.parametrize("path", OWNER_PATHS)
-def test_a_workers_cookie_or_token_opens_nothing_of_the_owners(shared_aws: Any, path: str) -> None:
+def test_owner_routes_refuse_a_workers_cookie_and_token(shared_aws: Any, path: str) -> None:
     _, token = add_worker(shared_aws)
     assert ask(shared_aws, "GET", path, headers=sign_in(shared_aws, token))[0] == 401
     assert ask(shared_aws, "GET", path, headers={"Authorization": f"Bearer {token}"})[0] == 401
     assert ask(shared_aws, "GET", path)[0] == 401
 
 
-def test_the_owners_cookie_opens_the_owners_pages(shared_aws: Any) -> None:
+def test_owner_pages_accept_the_owners_cookie(shared_aws: Any) -> None:
     cookie = sign_in(shared_aws, shared_aws.owner_token)
     assert ask(shared_aws, "GET", "/_portal/owner", headers=cookie)[0] == 200
     assert "jobs" in json.loads(ask(shared_aws, "GET", "/_portal/api/owner/jobs", headers=cookie)[2])
@@ -135,7 +135,7 @@ def test_the_owners_cookie_opens_the_owners_pages(shared_aws: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/_portal/signin", "/_portal/static/task.js"])
-def test_pages_forbid_everything_foreign(shared_aws: Any, path: str) -> None:
+def test_pages_have_nosniff_and_a_strict_content_security_policy(shared_aws: Any, path: str) -> None:
     status, headers, _ = ask(shared_aws, "GET", path)
     assert status == 200
     assert headers["x-content-type-options"] == "nosniff"
@@ -146,7 +146,7 @@ def test_pages_forbid_everything_foreign(shared_aws: Any, path: str) -> None:
         assert "frame-ancestors 'none'" in policy
 
 
-def test_static_files_end_at_their_folder(shared_aws: Any) -> None:
+def test_static_files_outside_their_folder_are_not_served(shared_aws: Any) -> None:
     for path in (
         "/_portal/static/../__init__.py",
         "/_portal/static/%2e%2e/__init__.py",
@@ -155,7 +155,7 @@ def test_static_files_end_at_their_folder(shared_aws: Any) -> None:
         assert ask(shared_aws, "GET", path)[0] == 404
 
 
-def test_a_workers_name_cannot_bring_html_into_the_page(shared_aws: Any) -> None:
+def test_a_workers_name_is_escaped_in_pages(shared_aws: Any) -> None:
     owner = {"Authorization": f"Bearer {shared_aws.owner_token}"}
     body = {"name": "<img src=x onerror=alert(1)>", "team": "gtseg", "renew": True}
     token = json.loads(ask(shared_aws, "POST", "/_portal/api/workers", body=body, headers=owner)[2])["token"]
@@ -173,7 +173,7 @@ def test_signing_out_deletes_the_cookie_and_ends_the_session(shared_aws: Any) ->
     assert ask(shared_aws, "GET", "/_portal/", headers=cookie)[0] == 303, "the session ended on the server"
 
 
-def test_tokens_are_in_no_log(local_aws: Any) -> None:
+def test_logs_contain_no_tokens(local_aws: Any) -> None:
     _, token = add_worker(local_aws)
     sign_in(local_aws, token)
     kept = [p for p in Path(local_aws.folder).rglob("*") if p.is_file()] + [Path(local_aws.log)]
@@ -184,7 +184,7 @@ def test_tokens_are_in_no_log(local_aws: Any) -> None:
     ("body", "status"),
     [(b"{", 400), (b"[]", 400), (b'{"token": 3}', 400), (b'{"token": "wrong"}', 403), (b"x" * 70_000, 413)],
 )
-def test_a_wrong_sign_in_has_a_clear_answer(shared_aws: Any, body: bytes, status: int) -> None:
+def test_a_wrong_sign_in_is_explained(shared_aws: Any, body: bytes, status: int) -> None:
     request = urllib.request.Request(shared_aws.url + "/_portal/api/session", data=body, headers=GUARD)
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(request)
@@ -196,19 +196,19 @@ def test_a_wrong_sign_in_has_a_clear_answer(shared_aws: Any, body: bytes, status
     ("other", "overlap"),
     [((0, 0, 1, 1), 1), ((0, 0, 0, 1), 1 / 2), ((0, 0, 2, 2), 0), ((0, 2, 1, 1), 1 / 2), ((0, 0, 0, 0), 0)],
 )
-def test_agreement_is_the_mean_iou_of_the_classes_that_either_used_without_background(
+def test_agreement_is_the_mean_iou_of_the_classes_in_either_answer_without_background(
     other: tuple[int, ...], overlap: float
 ) -> None:
     first, second = (np.array([row], np.uint8) for row in ((0, 0, 1, 1), other))
     assert measure_overlap(count_pixels(first, second)) == pytest.approx(overlap)
 
 
-def test_two_who_both_found_nothing_agree_fully() -> None:
+def test_two_empty_answers_agree_fully() -> None:
     nothing = np.zeros((2, 2), np.uint8)
     assert measure_overlap(count_pixels(nothing, nothing)) == 1
 
 
-def test_a_mask_is_made_transparent_where_nothing_is_labeled() -> None:
+def test_the_background_of_a_shown_mask_is_transparent() -> None:
     from gtseg.local.labeling.portal.gallery import make_background_transparent
 
     mask = Image.fromarray(np.array([[0, 1]], np.uint8), "P")

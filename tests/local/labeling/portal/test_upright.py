@@ -23,7 +23,7 @@ def photo(orientation: int, kind: str) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(orientation: int, kind: str) -> None:
+def test_a_mask_is_oriented_like_its_image_and_keeps_colors_and_transparency(orientation: int, kind: str) -> None:
     picture = photo(orientation, kind)
     mask = Image.fromarray(STORED, "P")
     mask.putpalette([255, 255, 255] + [7, 8, 9] * 11)
@@ -37,12 +37,12 @@ def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(orie
         assert turned.info["transparency"] == 0
 
 
-def test_what_cannot_be_read_is_upright() -> None:
+def test_an_unreadable_orientation_is_1() -> None:
     assert read_orientation(b"no picture") == 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_place_follows_every_orientation(orientation: int) -> None:
+def test_a_point_is_oriented_like_its_image(orientation: int) -> None:
     mask = np.zeros((3, 4), np.uint8)
     mask[2, 1] = 1
     file = io.BytesIO()

@@ -21,7 +21,7 @@ def disc(scale: float = 1.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("scale", [0.5, 1, 4])
-def test_the_line_lies_on_the_edge_from_place_to_place(scale: float) -> None:
+def test_the_path_follows_the_edge_between_its_points(scale: float) -> None:
     start, end = [150 * scale, 200 * scale], [250 * scale, 100 * scale]
     path = follow_edge(disc(scale), start, end)
     assert path[0].tolist() == start
@@ -30,13 +30,13 @@ def test_the_line_lies_on_the_edge_from_place_to_place(scale: float) -> None:
     assert np.abs(radii - 100 * scale).max() < max(2, 2.5 * scale)
 
 
-def test_places_at_the_images_corner_and_beside_each_other_have_a_line() -> None:
+def test_points_at_corners_and_adjacent_points_have_a_path() -> None:
     image = disc()
     assert follow_edge(image, [0, 0], [500, 400])[-1].tolist() == [500, 400]
     assert len(follow_edge(image, [10, 10], [10.5, 10.5])) == 2
 
 
-def test_following_the_pointer_searches_once_and_what_is_kept_is_bounded(
+def test_paths_from_one_start_are_searched_once_and_the_cache_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     searches: list[int] = []
@@ -53,6 +53,6 @@ def test_following_the_pointer_searches_once_and_what_is_kept_is_bounded(
 
 
 @pytest.mark.parametrize("start", [["a", 1], [1], [float("nan"), 1], None])
-def test_what_is_no_place_is_refused(start: Any) -> None:
+def test_an_invalid_point_is_refused(start: Any) -> None:
     with pytest.raises(ServiceError, match="in pixels"):
         follow_edge(disc(), start, [10, 10])

@@ -54,7 +54,7 @@ def work_goes_on(desk: Desk, worker: Api, job: str) -> bool:
     return worker("POST", f"/tasks/{task['task']}/answer", answer) == (200, {"state": "answered"})
 
 
-def test_1200_idle_connections_do_not_stop_a_submit(desk: Desk, server: LocalAWS) -> None:
+def test_1200_idle_connections_do_not_block_a_submission(desk: Desk, server: LocalAWS) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
     job, worker = desk.create(2), desk.hire()
@@ -83,7 +83,7 @@ def send_unsigned(aws: LocalAWS, secret: str, size: int) -> int:
         return error.code
 
 
-def test_15_bodies_of_31_megabytes_with_a_wrong_key_cost_no_memory(server: LocalAWS) -> None:
+def test_15_bodies_of_31_megabytes_with_a_wrong_key_use_little_memory(server: LocalAWS) -> None:
     before = memory(server)
     found: list[int] = []
     threads = [
@@ -104,7 +104,7 @@ def test_15_bodies_of_31_megabytes_with_a_wrong_key_cost_no_memory(server: Local
     )  # a known sender's is read, and refused for what it says
 
 
-def test_700_megabytes_to_the_sign_in_are_refused_unread(server: LocalAWS) -> None:
+def test_a_sign_in_of_700_megabytes_is_refused_unread(server: LocalAWS) -> None:
     before = memory(server)
     head = b"POST /_portal/api/session HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Gtseg-Portal: 1\r\nContent-Length: %d\r\n\r\n"
     with connect(server) as connection:
@@ -119,7 +119,7 @@ def test_700_megabytes_to_the_sign_in_are_refused_unread(server: LocalAWS) -> No
     assert memory(server) - before < 50
 
 
-def test_a_half_sent_body_of_a_stranger_is_answered_and_hung_up_on(server: LocalAWS) -> None:
+def test_an_incomplete_unauthenticated_body_times_out_and_closes_the_connection(server: LocalAWS) -> None:
     head = (
         b"POST /_portal/api/tasks/x/answer HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Gtseg-Portal: 1\r\nContent-Length: "
         b"4000\r\n\r\n{"
@@ -132,7 +132,7 @@ def test_a_half_sent_body_of_a_stranger_is_answered_and_hung_up_on(server: Local
     assert answer.startswith(b"HTTP/1.1 401")
 
 
-def test_refused_calls_are_not_written_down(server: LocalAWS) -> None:
+def test_refused_requests_are_not_logged(server: LocalAWS) -> None:
     log = server.folder / "calls.jsonl"
     before = log.stat().st_size
     for number in range(20):
@@ -143,7 +143,7 @@ def test_refused_calls_are_not_written_down(server: LocalAWS) -> None:
     assert log.stat().st_size == before
 
 
-def test_what_is_no_http_is_not_written_down(server: LocalAWS) -> None:
+def test_malformed_http_is_not_logged(server: LocalAWS) -> None:
     before = server.log.stat().st_size
     for words in (
         b"\x16\x03\x01",
@@ -203,7 +203,7 @@ HEADS = [
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_malformed_request_of_a_stranger_is_4xx(server: LocalAWS, name: str) -> None:
+def test_a_malformed_unauthenticated_request_is_answered_4xx(server: LocalAWS, name: str) -> None:
     method, path, body = ODD[name]
     for more in HEADS:
         given = {"Host": "127.0.0.1", "X-Gtseg-Portal": "1", "Connection": "close", **more}
@@ -232,13 +232,13 @@ def ask(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple[i
 
 
 @pytest.mark.parametrize("path", ["/_portal/signin", "/_portal/static/task.js", "/_gtseg/faults", "/bucket/key"])
-def test_a_foreign_host_name_is_refused_as_dns_rebinding_sends_it(server: LocalAWS, path: str) -> None:
+def test_an_unknown_host_name_is_refused_against_dns_rebinding(server: LocalAWS, path: str) -> None:
     assert ask(server.url + path, {"Host": f"evil.example:{server.port}"})[0] == 421
     assert ask(server.url + path, {"Host": f"localhost:{server.port}"})[0] != 421
     assert ask(f"{server.url}/_gtseg/health", {"Host": "evil.example"})[0] == 200
 
 
-def test_x_forwarded_for_moves_no_rate_limit(server: LocalAWS) -> None:
+def test_x_forwarded_for_does_not_change_rate_limits(server: LocalAWS) -> None:
     statuses = [
         ask(
             f"{server.url}/_portal/api/session",
@@ -250,7 +250,7 @@ def test_x_forwarded_for_moves_no_rate_limit(server: LocalAWS) -> None:
     assert statuses == [403] * 10 + [429]
 
 
-def test_a_trusted_proxy_says_who_asks(tmp_path: Path) -> None:
+def test_x_forwarded_for_of_a_trusted_proxy_is_used(tmp_path: Path) -> None:
     options = {"trusted_proxies": ["127.0.0.1"], "names": ["label.example"]}
     aws = LocalAWS(tmp_path / "aws", options=options)
     try:

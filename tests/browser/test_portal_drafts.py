@@ -20,7 +20,7 @@ def shared(page: Any) -> None:
     expect(page.locator("#saved")).to_have_attribute("title", ON_SERVER)
 
 
-def test_a_drawing_goes_on_in_another_browser_and_comes_back(shared_aws: Any, open_page: Any) -> None:
+def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="moved")
     first, second = open_page(expect_errors=True), open_page(expect_errors=True)
     enter(first, desk.links["Ada"])
@@ -50,7 +50,7 @@ def test_a_drawing_goes_on_in_another_browser_and_comes_back(shared_aws: Any, op
     assert np.array_equal(desk.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
 
 
-def test_what_only_this_computer_has_is_offered_and_taken(shared_aws: Any, open_page: Any) -> None:
+def test_a_drawing_stored_only_in_this_browser_is_offered_and_restored(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="aside")
     first, second = open_page(expect_errors=True), open_page()
     enter(first, desk.links["Ada"])
@@ -74,7 +74,7 @@ def test_what_only_this_computer_has_is_offered_and_taken(shared_aws: Any, open_
     assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
 
 
-def test_a_reload_of_the_same_tab_asks_nothing(shared_aws: Any, open_page: Any) -> None:
+def test_a_reload_of_the_same_tab_shows_no_question(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reloaded")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -85,7 +85,7 @@ def test_a_reload_of_the_same_tab_asks_nothing(shared_aws: Any, open_page: Any) 
     shared(page)
 
 
-def test_a_verdict_goes_on_elsewhere_too(shared_aws: Any, open_page: Any) -> None:
+def test_a_verdict_continues_in_another_browser(shared_aws: Any, open_page: Any) -> None:
     desk = make_verification(shared_aws, "moved-verdict")
     first, second = open_page(), open_page()
     open_verdict(first, desk.links["Judge"])
@@ -100,7 +100,7 @@ def test_a_verdict_goes_on_elsewhere_too(shared_aws: Any, open_page: Any) -> Non
     expect(second.get_by_label("What is wrong?")).to_have_value("the ears")
 
 
-def test_time_without_input_does_not_count(local_aws: Any, open_page: Any) -> None:
+def test_time_without_input_is_not_active_time(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="pause")
     page = open_page()
     page.clock.install()
@@ -119,7 +119,7 @@ def test_time_without_input_does_not_count(local_aws: Any, open_page: Any) -> No
     assert 100 <= answer["timeSpentInSeconds"] < 160
 
 
-def test_a_drawing_of_very_many_runs_is_kept_as_one_step_and_small(shared_aws: Any, open_page: Any) -> None:
+def test_a_drawing_with_very_many_runs_is_stored_as_one_small_step(shared_aws: Any, open_page: Any) -> None:
     make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="many")
     page = open_page(bypass_csp=True)
     page.goto(f"{shared_aws.url}/_portal/signin")

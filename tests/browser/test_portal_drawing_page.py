@@ -52,9 +52,7 @@ def colour_at(page: Any, hand: Hand, x: float, y: float) -> tuple[int, ...]:
     return tuple(int(v) for v in pixels(page)[round(top), round(left)])
 
 
-def test_a_notice_in_the_middle_of_a_stroke_neither_moves_the_image_nor_bends_the_stroke(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_notice_during_a_stroke_moves_neither_the_image_nor_the_stroke(shared_aws: Any, open_page: Any) -> None:
     desk, page, hand = open_job(shared_aws, open_page, "still", expect_errors=True)
     page.keyboard.press("b")
     stage = page.locator(".stage").bounding_box()
@@ -75,7 +73,7 @@ def test_a_notice_in_the_middle_of_a_stroke_neither_moves_the_image_nor_bends_th
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_of_forty_labels_each_has_a_key_and_the_chosen_one_is_in_sight(shared_aws: Any, open_page: Any) -> None:
+def test_each_of_40_labels_has_a_key_and_the_chosen_one_is_scrolled_into_view(shared_aws: Any, open_page: Any) -> None:
     _, page, _ = open_job(shared_aws, open_page, "forty", labels=MANY)
     chosen = page.locator(".label[aria-pressed=true]")
     for keys, name in (
@@ -96,7 +94,7 @@ def test_of_forty_labels_each_has_a_key_and_the_chosen_one_is_in_sight(shared_aw
     expect(page.locator(".message")).to_be_empty()
 
 
-def test_a_label_is_found_by_its_name_and_a_long_one_is_read_whole(shared_aws: Any, open_page: Any) -> None:
+def test_a_label_is_found_by_name_and_a_long_name_is_shown_completely(shared_aws: Any, open_page: Any) -> None:
     _, page, _ = open_job(shared_aws, open_page, "find", labels=MANY)
     page.keyboard.press("/")
     page.keyboard.type("long uncommon")
@@ -110,7 +108,7 @@ def test_a_label_is_found_by_its_name_and_a_long_one_is_read_whole(shared_aws: A
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
-def test_how_one_works_stays_from_image_to_image_and_over_a_reload(shared_aws: Any, open_page: Any) -> None:
+def test_tool_settings_are_kept_between_images_and_after_a_reload(shared_aws: Any, open_page: Any) -> None:
     _, page, _ = open_job(shared_aws, open_page, "stays", images=2)
     for key in ("b", "2", "]", "]", "o", "q", "l", "t", "Shift+S"):
         page.keyboard.press(key)
@@ -146,7 +144,7 @@ def flat(low: int, high: int) -> bytes:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 24), (225, 255)])
-def test_dark_and_overexposed_pictures_become_readable_and_only_the_picture_changes(
+def test_display_settings_make_dark_and_overexposed_images_readable(
     shared_aws: Any, open_page: Any, low: int, high: int
 ) -> None:
     _, page, hand = open_job(shared_aws, open_page, f"tone-{low}", photo=flat(low, high))
@@ -180,7 +178,7 @@ def test_dark_and_overexposed_pictures_become_readable_and_only_the_picture_chan
     assert look() == (median, spread, beside, ink)
 
 
-def test_a_locked_label_and_a_hidden_one_keep_their_pixels(shared_aws: Any, open_page: Any) -> None:
+def test_locked_and_hidden_labels_keep_their_pixels(shared_aws: Any, open_page: Any) -> None:
     desk, page, hand = open_job(shared_aws, open_page, "states")
     page.keyboard.press("b")
     places = [(60.3, 60.4), (120.3, 60.4), (180.3, 60.4)]
@@ -209,7 +207,7 @@ def test_a_locked_label_and_a_hidden_one_keep_their_pixels(shared_aws: Any, open
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_one_label_alone_is_shown_and_all_again(shared_aws: Any, open_page: Any) -> None:
+def test_one_label_can_be_shown_alone(shared_aws: Any, open_page: Any) -> None:
     _, page, hand = open_job(shared_aws, open_page, "alone")
     page.keyboard.press("b")
     for key, place in (("1", (60.3, 60.4)), ("2", (120.3, 60.4))):
@@ -225,7 +223,7 @@ def test_one_label_alone_is_shown_and_all_again(shared_aws: Any, open_page: Any)
     assert (colour_at(page, hand, 60, 60), colour_at(page, hand, 120, 60)) == both
 
 
-def test_after_time_ran_out_nothing_is_sent_and_the_image_can_be_taken_again(shared_aws: Any, open_page: Any) -> None:
+def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"0.png": PHOTO}, job="over", time_limit=400)
     page = open_page()
     page.clock.install()
@@ -278,7 +276,7 @@ def test_every_exif_orientation_is_shown_as_pillow_turns_it(shared_aws: Any, ope
         assert found["worst"] == 0
 
 
-def test_all_of_a_phones_tools_labels_and_settings_are_within_reach(shared_aws: Any, open_page: Any) -> None:
+def test_all_tools_labels_and_settings_are_reachable_on_a_phone(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"0.png": PHOTO}, job="reach", labels=MANY)
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     enter(page, desk.links["Ada"])
@@ -302,7 +300,7 @@ def test_all_of_a_phones_tools_labels_and_settings_are_within_reach(shared_aws: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_accessibility_checker_finds_nothing_on_a_phone(shared_aws: Any, open_page: Any, scheme: str) -> None:
+def test_an_accessibility_checker_finds_no_violation_on_a_phone(shared_aws: Any, open_page: Any, scheme: str) -> None:
     desk = make_job(shared_aws, {"0.png": PHOTO}, job=f"axe-{scheme}", labels=MANY, time_limit=400)
     page = open_page(bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 844}, has_touch=True)
     page.clock.install()

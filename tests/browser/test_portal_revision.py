@@ -30,7 +30,7 @@ def wait_ready(page: Any) -> None:
     page.locator("#work:not([inert]) [data-ready]").wait_for()
 
 
-def test_the_last_answer_is_opened_again_changed_and_counts_once(shared_aws: Any, open_page: Any) -> None:
+def test_the_last_answer_can_be_reopened_and_changed_and_counts_once(shared_aws: Any, open_page: Any) -> None:
     desk, page = start(shared_aws, open_page, "back", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
@@ -53,7 +53,7 @@ def test_the_last_answer_is_opened_again_changed_and_counts_once(shared_aws: Any
     expect(page.get_by_role("alert")).to_contain_text("Nothing that you submitted can be changed any more")
 
 
-def test_the_list_of_what_was_submitted_shows_it_and_opens_it(shared_aws: Any, open_page: Any) -> None:
+def test_submitted_answers_are_listed_and_can_be_opened(shared_aws: Any, open_page: Any) -> None:
     desk, page = start(shared_aws, open_page, "listed", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
@@ -78,9 +78,7 @@ def test_the_list_of_what_was_submitted_shows_it_and_opens_it(shared_aws: Any, o
     expect(page.get_by_text("Done: it cannot be changed any more")).to_have_count(2)
 
 
-def test_an_answer_that_the_owner_sends_back_comes_with_their_comment_and_the_drawing(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_returned_answer_is_shown_with_the_owners_comment_and_the_drawing(shared_aws: Any, open_page: Any) -> None:
     desk, page = start(shared_aws, open_page, "returned", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
@@ -105,9 +103,7 @@ def test_an_answer_that_the_owner_sends_back_comes_with_their_comment_and_the_dr
     assert np.array_equal(second, dots((200.3, 60.4)))
 
 
-def test_a_question_is_pinned_answered_and_read_and_the_image_skipped_meanwhile(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_question_is_pinned_answered_and_read_while_the_image_is_skipped(shared_aws: Any, open_page: Any) -> None:
     desk, page = start(shared_aws, open_page, "asked", "ab")
     page.keyboard.press("Shift+M")
     Hand(page, 320, 240).click(160, 120)
@@ -143,7 +139,7 @@ def test_a_question_is_pinned_answered_and_read_and_the_image_skipped_meanwhile(
     assert desk.await_status()["LabelCounters"]["FailedNonRetryableError"] == 0
 
 
-def test_a_reviewers_comment_stands_beside_the_image_that_is_corrected(shared_aws: Any, open_page: Any) -> None:
+def test_a_reviewers_comment_is_shown_beside_the_image_to_correct(shared_aws: Any, open_page: Any) -> None:
     review = {
         "type": "groundtruth/label-verification",
         "class-name": "bad",

@@ -97,7 +97,7 @@ def finish(desk: Any, page: Any) -> np.ndarray:
     return mask  # type: ignore[no-any-return]
 
 
-def test_two_fingers_zoom_where_they_are_and_what_is_drawn_then_lies_there(tablet: Any) -> None:
+def test_a_pinch_zooms_at_the_fingers_and_strokes_are_at_the_right_place(tablet: Any) -> None:
     desk, page, hand = tablet
     fingers = Fingers(page)
     whole = page.locator(".place").text_content()
@@ -115,7 +115,7 @@ def test_two_fingers_zoom_where_they_are_and_what_is_drawn_then_lies_there(table
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_the_first_of_two_fingers_leaves_no_ink_and_sets_no_point(tablet: Any) -> None:
+def test_the_first_finger_of_a_pinch_draws_nothing_and_sets_no_point(tablet: Any) -> None:
     desk, page, hand = tablet
     fingers = Fingers(page)
     fingers.spread(hand.at(160, 120), 150, 150, to=hand.at(170, 120))
@@ -132,7 +132,7 @@ def test_the_first_of_two_fingers_leaves_no_ink_and_sets_no_point(tablet: Any) -
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_a_pen_draws_and_a_resting_hand_does_not(tablet: Any) -> None:
+def test_a_pen_draws_and_a_touching_palm_does_not(tablet: Any) -> None:
     desk, page, hand = tablet
     Pen(page).drag(hand.at(50.3, 50.4), hand.at(60.3, 50.4), hand.at(90.3, 50.4))
     Fingers(page).drag(hand.at(200, 200), hand.at(215, 190))  # moves the image, as the pen has been seen
@@ -144,7 +144,7 @@ def test_a_pen_draws_and_a_resting_hand_does_not(tablet: Any) -> None:
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_auto_segment_takes_its_points_from_taps(tablet: Any) -> None:
+def test_auto_segment_uses_taps_as_points(tablet: Any) -> None:
     desk, page, hand = tablet
     take(page, "Auto-segment")
     take(page, "Four points")

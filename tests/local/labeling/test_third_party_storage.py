@@ -98,9 +98,7 @@ def run_job(folder: Path, objects: Any) -> tuple[list[str], list[str], list[byte
     return [STAMP.sub("T", key) for key in keys], [STAMP.sub("T", str(line)) for line in lines], masks
 
 
-def test_a_job_over_a_foreign_service_writes_what_it_writes_to_the_data_folder(
-    objects: MadeObjects, tmp_path: Path
-) -> None:
+def test_a_job_over_a_third_party_s3_service_has_the_same_output(objects: MadeObjects, tmp_path: Path) -> None:
     (tmp_path / "near").mkdir()
     near = FolderObjects(tmp_path / "near")
     assert run_job(tmp_path / "far", objects) == run_job(tmp_path / "near", near)
@@ -108,7 +106,7 @@ def test_a_job_over_a_foreign_service_writes_what_it_writes_to_the_data_folder(
     near.close()
 
 
-def test_large_objects_rights_and_a_probe_are_understood_by_a_foreign_service(
+def test_a_third_party_s3_service_supports_large_objects_rights_and_probes(
     objects: MadeObjects, tmp_path: Path
 ) -> None:
     objects.create_bucket("models")

@@ -116,7 +116,7 @@ def objects(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bu
 
 
 @pytest.mark.parametrize("key", OBJECTS)
-def test_what_s3_never_says_of_an_object_is_not_believed(objects: BucketObjects, key: str) -> None:
+def test_an_invalid_response_about_an_object_is_refused(objects: BucketObjects, key: str) -> None:
     calls: list[Callable[[], object]] = [lambda: objects.head("b", key), lambda: objects.get("b", key)]
     for call in calls:
         with pytest.raises(StorageUnavailable, match="the response is not that of an S3 service"):
@@ -125,29 +125,29 @@ def test_what_s3_never_says_of_an_object_is_not_believed(objects: BucketObjects,
 
 
 @pytest.mark.parametrize("prefix", LISTINGS)
-def test_a_listing_that_s3_never_gives_is_not_believed_and_ends(objects: BucketObjects, prefix: str) -> None:
+def test_an_invalid_or_endless_listing_is_refused(objects: BucketObjects, prefix: str) -> None:
     with pytest.raises(StorageUnavailable, match="the response is not that of an S3 service"):
         list(objects.list("b", prefix))
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_an_error_without_end_is_hung_up_on(objects: BucketObjects, status: int) -> None:
+def test_an_endless_error_response_is_aborted(objects: BucketObjects, status: int) -> None:
     with pytest.raises(StorageUnavailable, match=f"larger than {ANSWER_BYTES} bytes"):
         objects.get("b", f"without end {status}")
 
 
-def test_a_listing_without_end_is_hung_up_on(objects: BucketObjects) -> None:
+def test_an_endless_listing_response_is_aborted(objects: BucketObjects) -> None:
     with pytest.raises(StorageUnavailable, match=f"larger than {ANSWER_BYTES} bytes"):
         list(objects.list("b", "without end 201"))
 
 
-def test_an_object_that_is_longer_than_it_says_is_hung_up_on(objects: BucketObjects) -> None:
+def test_a_body_longer_than_its_content_length_is_aborted(objects: BucketObjects) -> None:
     with pytest.raises(StorageUnavailable, match="more than its 4 bytes"):
         objects.get("b", "without end 200")
 
 
 @pytest.mark.parametrize("reads", [lambda o: o.get("b", "byte by byte"), lambda o: list(o.list("b", "byte by byte"))])
-def test_what_comes_byte_by_byte_is_given_up_and_keeps_no_thread(
+def test_a_body_sent_byte_by_byte_times_out_and_releases_its_reader(
     service: str, objects: BucketObjects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reads: Any
 ) -> None:
     monkeypatch.setattr("gtseg.local.storage.connection.BODY_RATE", 1 << 20)
@@ -158,7 +158,7 @@ def test_what_comes_byte_by_byte_is_given_up_and_keeps_no_thread(
     assert slow.cache.size == 0
 
 
-def test_no_more_readers_than_there_are_turns(objects: BucketObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_concurrent_reads_is_limited(objects: BucketObjects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gtseg.local.storage.connection.TURN_SECONDS", 0.01)
     with contextlib.ExitStack() as held:
         for _ in range(READERS):
@@ -168,7 +168,7 @@ def test_no_more_readers_than_there_are_turns(objects: BucketObjects, monkeypatc
     assert objects.state().reason == ""
 
 
-def test_an_object_that_is_too_large_for_memory_is_not_fetched(objects: BucketObjects) -> None:
+def test_an_object_too_large_for_memory_is_not_fetched(objects: BucketObjects) -> None:
     for key in ("a petabyte", "byte by byte"):
         with pytest.raises(ServiceError, match="bytes, and 5000 is the most") as refusal:
             objects.get("b", key, limit=5000)
@@ -176,7 +176,7 @@ def test_an_object_that_is_too_large_for_memory_is_not_fetched(objects: BucketOb
         assert objects.state().reason == ""
 
 
-def test_an_object_that_the_disk_cannot_hold_is_not_begun(objects: BucketObjects, tmp_path: Path) -> None:
+def test_an_object_too_large_for_the_disk_is_not_fetched(objects: BucketObjects, tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="has 1000000000000000 bytes, but the disk of"):
         objects.open("b", "a petabyte")
     with pytest.raises(StorageUnavailable, match="has 1000000000000000 bytes, but the disk of"):
