@@ -1,4 +1,4 @@
-"""A real Chromium, a profile for each person."""
+"""Fixtures: a Chromium with a profile per user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """`shared_aws` is of each file's own here: a worker's home page lists every job there is."""
+    """A server per test file, because a worker's home page lists every job."""
     server = LocalAWS(tmp_path_factory.mktemp("portal") / "aws")
     yield server
     server.stop()
@@ -38,7 +38,7 @@ OpenPage = Callable[..., Any]
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[OpenPage]:
-    """Factory: a page in a browser profile of its own; console errors of the page fail the test."""
+    """Factory of pages in new browser profiles; console errors of a page fail the test."""
     contexts, problems = [], []
 
     def start(*, expect_errors: bool = False, **settings: Any) -> Any:

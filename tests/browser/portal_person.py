@@ -1,4 +1,4 @@
-"""A labeling job to work on, and a person who does so by pointer and keyboard only."""
+"""Helpers for browser tests: labeling jobs, and users with pointer and keyboard."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS = {1: (0x2C, 0xA0, 0x2C), 2: (0x1F, 0x77, 0xB4), 3: (0xFF, 0x7F, 0x0E)}
 
 
 def draw_photo(width: int = 320, height: int = 240) -> Image.Image:
-    """A bright disc on a dark ground: something with an outline."""
+    """A bright disc on a dark background."""
     y, x = np.mgrid[:height, :width]
     pixels = np.full((height, width, 3), (40, 60, 50), np.uint8)
     pixels[(x - 160) ** 2 + (y - 120) ** 2 < 60**2] = (220, 180, 90)
@@ -41,7 +41,7 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 
 @dataclass
 class Desk:
-    """One job of a running server, and ways to look at it from outside the browser."""
+    """A job of a running server, and access to its output."""
 
     aws: Any
     job: str
@@ -54,7 +54,7 @@ class Desk:
         return wait_for(lambda: (answer := self.describe())["LabelingJobStatus"] == status and answer, seconds=seconds)
 
     def read(self, key_end: str) -> list[bytes]:
-        """The job's output objects whose key ends so."""
+        """The job's output objects with this key suffix."""
         s3 = self.aws.client("s3")
         keys = [o["Key"] for o in s3.list_objects_v2(Bucket="labels", Prefix=f"out/{self.job}/").get("Contents", [])]
         return [s3.get_object(Bucket="labels", Key=key)["Body"].read() for key in keys if key.endswith(key_end)]
@@ -70,13 +70,13 @@ class Desk:
         return found
 
     def answers(self) -> list[dict[str, Any]]:
-        """What workers submitted, from the worker-response files."""
+        """The submitted answers, from the worker-response files."""
         documents = [json.loads(body) for body in self.read(".json") if b'"answers"' in body[:20]]
         return [answer for document in documents for answer in document["answers"]]
 
 
 def png_of(answer: dict[str, Any]) -> np.ndarray:
-    """(H, W, 4) of a worker's PNG."""
+    """The (H, W, 4) pixels of a worker's PNG."""
     import base64
 
     value = answer["answerContent"]["crowd-semantic-segmentation"]
@@ -108,7 +108,7 @@ def make_job(
     time_limit: int = 3600,
     entry: dict[str, Any] | None = None,
 ) -> Desk:
-    """Images and a private job over them; every worker gets a personal link. `entry` is on every manifest line."""
+    """Create a private job over these images, with workers and their links. `entry` is added to each manifest line."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="labels")
     for name, body in images.items():
@@ -148,7 +148,7 @@ def make_job(
 
 
 class Hand:
-    """A person at the drawing area: takes image pixels, sends pointer events.
+    """A user of the drawing area: converts image pixels to pointer events.
 
     Reads only the position of the area on the page and its fit rule.
     """
@@ -157,7 +157,7 @@ class Hand:
         self.page, self.width, self.height = page, width, height
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where image point (x, y) is on the page while the whole image is shown."""
+        """The page position of image point (x, y) while the whole image is shown."""
         box = self.page.locator(".stage").bounding_box()
         ratio = self.page.evaluate("devicePixelRatio")
         across, down = (
@@ -185,7 +185,7 @@ def enter(page: Any, link: str) -> None:
 
 
 def begin(page: Any, *, instructions: bool = True) -> None:
-    """From the home page into the first task."""
+    """Open the first task from the home page."""
     page.get_by_role("link", name="Start").click()
     page.locator("[data-ready]").wait_for()
     if instructions:

@@ -1,4 +1,4 @@
-"""Label colors on the page: safe for color blindness or chosen by the owner; masks keep Ground Truth's colors."""
+"""Label colors on the page: defaults, the owner's choice, and the colors in files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def swatches(page: Any) -> list[str]:
 
 
 def paint_dog(page: Any) -> list[int]:
-    """A dab of the second label; -> its color on the canvas."""
+    """Draw a dot of the second label; return its color on the canvas."""
     hand = Hand(page, 320, 240)
     page.keyboard.press("2")
     page.keyboard.press("b")

@@ -1,4 +1,4 @@
-"""One task in two tabs, two browsers, and the time that its page was in use."""
+"""Drafts of a task in two tabs and two browsers, and active time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ON_SERVER = "On this computer and on the server"
 
 
 def shared(page: Any) -> None:
-    """The drawing has reached the server."""
+    """Wait until the drawing is stored on the server."""
     expect(page.locator("#saved")).to_have_attribute("title", ON_SERVER)
 
 

@@ -1,4 +1,4 @@
-"""The drawing page: moving the image, finding and locking labels, settings that stay, display of dark images."""
+"""The drawing page: zoom, labels, settings, display of dark images, phones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANY = tuple(
 
 
 def open_job(aws: Any, open_page: Any, job: str, *, images: int = 1, **settings: Any) -> tuple[Any, Any, Hand]:
-    """(desk, page, hand): a worker before the first of some images of 320 x 240."""
+    """(desk, page, hand) with the first of some images of 320 x 240 open."""
     errors = settings.pop("expect_errors", False)
     desk = make_job(
         aws,
@@ -43,7 +43,7 @@ def finish(desk: Any, page: Any) -> np.ndarray:
 
 
 def pixels(page: Any) -> np.ndarray:
-    """(H, W, 3): the page as it is on the screen, one pixel each."""
+    """The page's screenshot as (H, W, 3), one value per CSS pixel."""
     return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
 
 
@@ -138,7 +138,7 @@ def test_tool_settings_are_kept_between_images_and_after_a_reload(shared_aws: An
 
 
 def flat(low: int, high: int) -> bytes:
-    """A picture of grays from `low` to `high` alone: a ramp from left to right."""
+    """An image with a gray ramp from `low` to `high`, left to right."""
     ramp = np.linspace(low, high, 320).round().astype(np.uint8)
     return encode(Image.fromarray(np.repeat(np.tile(ramp, (240, 1))[..., None], 3, 2)), "PNG")
 
@@ -156,7 +156,7 @@ def test_display_settings_make_dark_and_overexposed_images_readable(
     stage = page.locator(".stage").bounding_box()
 
     def look() -> tuple[float, float, tuple[int, ...], tuple[int, ...]]:
-        """Median gray, spread from 10 to 90 %, the stage's color beside the picture, the color of what is labeled."""
+        """Median gray, 10-90 % spread, color beside the image, color of the labeled area."""
         (left, top), (right, bottom) = hand.at(5, 100), hand.at(315, 230)
         shown = pixels(page)
         picture = shown[round(top) : round(bottom), round(left) : round(right)].mean(2)

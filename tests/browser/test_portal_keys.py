@@ -1,4 +1,4 @@
-"""One table of actions: what a key does is what the buttons, the hints and the sheet of keys say."""
+"""Keyboard shortcuts: the same table of actions for keys, buttons, hints and the key sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server dies in the middle of a task, or the lease runs out: what was drawn is kept, and counts once."""
+"""Server failures and expired leases during a task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BACK = "Your earlier work on this image is back."
 
 
 def dab(page: Any, x: float, y: float) -> None:
-    """A dot of eight pixels, and the page's word that it is kept."""
+    """Draw a dot of eight pixels, and wait until the page reports it as saved."""
     page.keyboard.press("b")
     Hand(page, 320, 240).drag((x, y), (x, y))
     expect(page.locator("#saved")).to_have_text("Saved")
@@ -28,7 +28,7 @@ def dots(*places: tuple[float, float]) -> np.ndarray:
 
 
 def restart_later(aws: Any, sql: str = "") -> None:
-    """The server again, on its port and its data folder; with `sql`, after time has passed there."""
+    """Restart the server on its port and data folder; `sql` changes times in its database before."""
     if sql:
         aws.change_state(sql, time.time() - 1)
     aws.start(port=aws.port)

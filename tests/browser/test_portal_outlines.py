@@ -1,4 +1,4 @@
-"""Outlines from a click, a box or four points, corrective clicks, and other area tools; judged by the mask in S3."""
+"""Outlines from a click, a box or four points, corrective clicks, and other area tools; checked by the mask in S3."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def task(shared_aws: Any, chromium: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def work(task: Any) -> Any:
-    """(page, hand) with nothing drawn, auto-segment in hand."""
+    """(page, hand) with nothing drawn and auto-segment selected."""
     page = task[1]
     page.unroute_all()
     page.keyboard.press("Escape")
@@ -51,7 +51,7 @@ def true_disc() -> np.ndarray:
 
 
 def drawn(page: Any) -> np.ndarray:
-    """The label map as the page has it, once every outline is there."""
+    """The page's label map, after all requested outlines have arrived."""
     page.wait_for_function(ANSWERED)
     return (np.frombuffer(page.evaluate(MAP).encode(), np.uint8) - ord("0")).reshape(240, 320)
 

@@ -1,4 +1,4 @@
-"""The owner's pages: people are added, paused and counted, answers are inspected; a worker's own progress."""
+"""The owner's pages: workers, figures, answers; a worker's progress."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_worker_can_be_added_and_paused_on_the_page(local_aws: Any, open_page:
 
 
 def violations_of(page: Any) -> list[str]:
-    """The checker needs a page whose policy lets it in: the same page once more."""
+    """Run the accessibility checker in a copy of the page whose content security policy allows it."""
     context = page.context.browser.new_context(bypass_csp=True, storage_state=page.context.storage_state())
     other = context.new_page()
     other.goto(page.url)

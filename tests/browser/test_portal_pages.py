@@ -1,4 +1,4 @@
-"""Every page of the portal: accessible, safe from hostile templates, patient, able to start from an earlier mask."""
+"""All pages of the portal: accessibility, hostile templates, time limits, earlier masks."""
 
 from __future__ import annotations
 

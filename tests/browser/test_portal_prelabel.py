@@ -20,7 +20,7 @@ SIZE = (160, 120)
 
 
 class Project:
-    """A folder with gtseg.toml, and the commands that a person types there."""
+    """A folder with gtseg.toml, and the gtseg commands run in it."""
 
     def __init__(self, folder: Path, aws: Any, name: str, **tables: str) -> None:
         self.folder, self.aws, self.name = folder, aws, name
@@ -47,7 +47,7 @@ class Project:
 
 
 def draw(seed: int) -> tuple[Image.Image, np.ndarray]:
-    """A bright disc on a dark ground, and where it is."""
+    """A bright disc on a dark background, and its mask."""
     random = np.random.default_rng(seed)
     mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     disc(mask, *random.uniform((50, 40), (110, 80)), random.uniform(22, 34), value=1)
@@ -56,7 +56,7 @@ def draw(seed: int) -> tuple[Image.Image, np.ndarray]:
 
 
 def deploy_model(folder: Path, aws: Any) -> str:
-    """Train a model of discs and put it on an endpoint; the endpoint's name."""
+    """Train a model of discs and deploy it; return the endpoint's name."""
     project = Project(folder, aws, "teacher", train__hyperparameters="epochs = 30\nmini_batch_size = 4")
     for seed in range(16):
         image, mask = draw(seed)

@@ -17,7 +17,7 @@ PICTURES = {f"{name}.png": encode(draw_photo(), "PNG") for name in "abc"}
 
 
 def broken_pictures(page: Any) -> list[str]:
-    """Addresses of pictures that did not arrive, once all have been looked at."""
+    """Wait for all images; return the URLs of those that failed to load."""
     page.locator(".layered img").first.wait_for()
     script = """async () => {
         const images = [...document.querySelectorAll(".layered img, .pinned img")];

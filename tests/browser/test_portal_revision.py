@@ -18,7 +18,7 @@ def pictures(*names: str) -> dict[str, bytes]:
 
 
 def start(aws: Any, open_page: Any, job: str, names: str, **more: Any) -> tuple[Desk, Any]:
-    """A job over so many images, and its worker at the first of them."""
+    """Create a job over `count` images and open the first one as its worker."""
     desk = make_job(aws, pictures(*names), job=job, **more)
     page = open_page(bypass_csp=True)
     enter(page, desk.links["Ada"])

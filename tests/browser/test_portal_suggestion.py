@@ -1,4 +1,4 @@
-"""A mask that a model proposes: shown as a proposal, taken object by object, and in no answer before that."""
+"""Suggested masks on the page: accepting, clearing and correcting objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CORNER &= ~DISC
 
 
 class Numbered:
-    """What decides whether an object opens empty."""
+    """A job with the reference that decides which objects open without a suggestion."""
 
     def __init__(self, reference: str) -> None:
         self.reference = reference

@@ -1,4 +1,4 @@
-"""Touch and pen input on the page, sent as the browser gets it from the device (CDP); judged by the PNG in S3."""
+"""Touch and pen input, sent as device events (CDP); checked by the PNG in S3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TABLET = {"viewport": {"width": 1024, "height": 768}, "has_touch": True}
 
 
 class Fingers:
-    """Real touch events: each call says where the fingers are that lie on the screen."""
+    """Touch events: each call gives the positions of all touching fingers."""
 
     def __init__(self, page: Any) -> None:
         self.cdp = page.context.new_cdp_session(page)
@@ -44,7 +44,7 @@ class Fingers:
 
 
 class Pen:
-    """Real pen events: pointerType pen, with pressure."""
+    """Pen events with pressure (pointerType pen)."""
 
     def __init__(self, page: Any) -> None:
         self.cdp = page.context.new_cdp_session(page)
@@ -66,7 +66,7 @@ class Pen:
 
 @pytest.fixture
 def tablet(shared_aws: Any, open_page: Any, request: pytest.FixtureRequest) -> Any:
-    """(desk, page, hand): a task on a tablet, the brush in hand."""
+    """(desk, page, hand): a task on a tablet with the brush selected."""
     job = request.node.name[:50].replace("_", "-").rstrip("-")
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
     page = open_page(**TABLET)

@@ -1,4 +1,4 @@
-"""A mask is judged in a real browser: the page that label verification shows."""
+"""The page of label verification."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FUNCTION = "arn:aws:lambda:us-east-1:432418664414:function:{}-VerificationSemant
 
 
 def make_verification(aws: Any, job: str) -> Desk:
-    """A verification job over one image and its mask, and a judge."""
+    """A verification job over one image and its mask, and its worker."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="labels")
     mask = np.zeros((240, 320), np.uint8)
@@ -76,7 +76,7 @@ def open_verdict(page: Any, link: str) -> None:
 
 
 def colour_at(page: Any, x: float, y: float) -> tuple[int, ...]:
-    """RGB of the screen where Hand sees image point (x, y)."""
+    """RGB of the screen at image point (x, y)."""
     left, top = Hand(page, 320, 240).at(x, y)
     clip = {"x": round(left), "y": round(top), "width": 1, "height": 1}
     return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB").getpixel((0, 0))  # type: ignore[no-any-return]

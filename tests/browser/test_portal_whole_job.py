@@ -1,4 +1,4 @@
-"""A person's whole job in a browser: only pointer, keyboard and touch; judged by the PNG that lies in S3."""
+"""Whole jobs in a browser by pointer, keyboard and touch; checked by the PNG in S3."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from portal_person import COLOURS, Hand, begin, draw_photo, encode, enter, make_
 
 
 def disc(mask: np.ndarray, x: float, y: float, r: float, *, value: int) -> None:
-    """Pixels whose centre lies within r of (x, y)."""
+    """Pixels whose center is within r of (x, y)."""
     ys, xs = np.mgrid[: mask.shape[0], : mask.shape[1]]
     mask[(xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2 <= r * r] = value
 
 
 def hull(mask: np.ndarray, start: tuple[float, float], end: tuple[float, float], r: float, *, value: int) -> None:
-    """Pixels whose centre lies within r of the segment."""
+    """Pixels whose center is within r of the segment."""
     ys, xs = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
     along = np.array(end) - start
     t = np.clip(((xs - start[0]) * along[0] + (ys - start[1]) * along[1]) / max(along @ along, 1e-9), 0, 1)

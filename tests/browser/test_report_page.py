@@ -1,4 +1,4 @@
-"""The report's page with twelve classes: nothing of it is cut, on a desk or on a phone."""
+"""The report page with twelve classes on a desktop screen and on a phone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCORES = ("iou", "precision", "recall", "f1", "boundary_f1")
 
 
 def draw_report() -> str:
-    """The page of a made-up run of twelve classes."""
+    """The report page of an invented run with twelve classes."""
     whole = {"miou": 0.6, "pixel_accuracy": 0.9, "miou_foreground": 0.5, "miou_per_image": 0.6}
     evaluation = {
         **whole, "images": 40, "split": "test", "missing": [], "intervals": {key: [0.4, 0.7] for key in whole},

@@ -48,6 +48,6 @@ test("collapsed operations draw the same map", () => {
   }
 });
 
-test("bytes that are no drawing are refused", async () => {
+test("bytes that are not a drawing are refused", async () => {
   await assert.rejects(unpack(new Uint8Array([1, 2, 3])));
 });

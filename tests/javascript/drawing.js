@@ -1,4 +1,4 @@
-// Label maps as text, one character a pixel, and repeatable random numbers.
+// Label maps as text, one character per pixel, and reproducible random numbers.
 
 import { LabelMap } from "../../gtseg/local/labeling/portal/static/annotate/raster.js";
 
@@ -15,7 +15,7 @@ export function show({ width, height, data }) {
   return Array.from({ length: height }, (_, y) => [...data.subarray(y * width, (y + 1) * width)].map((v) => v || ".").join("")).join("\n");
 }
 
-/** A generator of numbers from 0 to 1, the same for the same seed (mulberry32). */
+/** A generator of random numbers in 0 to 1 that depend on the seed only (mulberry32). */
 export function numbers(seed) {
   let state = seed;
   return () => {

@@ -11,7 +11,7 @@ function stroke(map, to, x0, x1, kind = "draw") {
   return drawn.finish();
 }
 
-test("undo and redo walk through the drawings in order", () => {
+test("undo and redo restore the drawings in order", () => {
   const map = new LabelMap(4, 1);
   const history = new History(map);
   const seen = [show(map)];
@@ -31,7 +31,7 @@ test("undo and redo walk through the drawings in order", () => {
   assert.equal(history.redo(), null);
 });
 
-test("an operation after undo drops what could have been redone", () => {
+test("an operation after undo clears the redo stack", () => {
   const map = new LabelMap(3, 1);
   const history = new History(map);
   history.push(stroke(map, 1, 0, 1));

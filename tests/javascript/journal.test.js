@@ -54,24 +54,24 @@ test("operations dropped by drawing after undo are not found again", async () =>
   assert.deepEqual(replay(found), map.data);
 });
 
-test("work on an image of another size or with other labels is not loaded", async () => {
+test("operations for another image size or other labels are not loaded", async () => {
   await drawOn("shape", 1);
   assert.equal(await new Journal("shape").load({ ...SHAPE, width: 5 }), null);
   assert.equal(await new Journal("shape").load({ ...SHAPE, labels: "cat" }), null);
 });
 
-test("work of one key is not that of another", async () => {
+test("operations are loaded only for their own key", async () => {
   await drawOn("one worker", 1);
   assert.equal(await new Journal("another worker").load(SHAPE), null);
 });
 
-test("a submitted answer leaves nothing behind", async () => {
+test("a submitted answer deletes its operations", async () => {
   const { journal } = await drawOn("submitted", 2);
   await journal.forget();
   assert.equal(await new Journal("submitted").load(SHAPE), null);
 });
 
-test("a newer drawing of the server is shown, and the one of this browser is put aside and can be taken", async () => {
+test("a newer drawing of the server is shown, and this browser's drawing can be restored", async () => {
   const { map } = await drawOn("shared", 3);
   const server = new History(new LabelMap(4, 2));
   const stroke = new Stroke(server.map, 2);
@@ -89,7 +89,7 @@ test("a newer drawing of the server is shown, and the one of this browser is put
   assert.deepEqual(replay(taken), map.data);
 });
 
-test("unsaved operations reach the server and a save makes the next one's base", async () => {
+test("unsaved operations are sent to the server and each save is the base of the next", async () => {
   const saved = [];
   const draft = { version: 0, lost: false, read: async () => null, save: async (base) => saved.push(base) };
   const { journal } = await drawOn("saved", 2, draft);

@@ -50,7 +50,7 @@ test("initial-value is read as Ground Truth's templates write it", () => {
   });
 });
 
-test("what is no initial-value is refused with its place", () => {
+test("an invalid initial-value is refused with its position", () => {
   assert.throws(() => parseLoose("{a: ^}"), /character 3/);
   assert.throws(() => parseLoose("{a b}"), /not a JSON object/);
   assert.throws(() => parseLoose("["), /not a JSON value/);

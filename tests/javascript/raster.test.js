@@ -56,7 +56,7 @@ test("flood takes the connected area of one label, not its diagonal neighbors", 
   assert.equal(show(map), "221..\n21...\n11.11\n...1.");
 });
 
-test("a kept label is neither drawn over nor drawn", () => {
+test("a locked label is neither drawn over nor drawn", () => {
   const map = draw("12..\n12..");
   map.kept[2] = 1;
   new Stroke(map, 3).rect(0, 0, 4, 2);
@@ -72,7 +72,7 @@ test("`over` limits a stroke to some labels", () => {
   assert.equal(show(map), "1233");
 });
 
-test("a stroke that leaves the image changes the image's pixels only", () => {
+test("a stroke beyond the image changes only pixels of the image", () => {
   const map = new LabelMap(3, 2);
   const stroke = new Stroke(map, 1);
   stroke.rect(-5, -5, 2, 9);
@@ -80,7 +80,7 @@ test("a stroke that leaves the image changes the image's pixels only", () => {
   assert.deepEqual({ ...stroke.area }, { x0: 0, y0: 0, x1: 2, y1: 2 });
 });
 
-test("counts are those of the pixels after any strokes", () => {
+test("label counts equal the pixels after any strokes", () => {
   const next = numbers(3);
   const map = new LabelMap(17, 13);
   for (let round = 0; round < 80; round += 1) {
@@ -107,7 +107,7 @@ test("replaying an operation backward restores every pixel and count", () => {
   assert.deepEqual(map.data, drawn);
 });
 
-test("a new area is empty, and joining another makes it that one", () => {
+test("a new area is empty and joining another gives that area", () => {
   const area = new Area();
   assert.equal(area.empty, true);
   area.join(new Area(1, 2, 3, 4));

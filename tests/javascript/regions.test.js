@@ -16,12 +16,12 @@ test("a region is connected by sides, not by corners", () => {
   assert.equal(paint(map, regionAt(map, 2, 0)), "..1\n.11\n...");
 });
 
-test("holes are what a region encloses", () => {
+test("holes are the areas enclosed by a region", () => {
   const map = draw("1111.\n1..1.\n1.11.\n111..");
   assert.equal(paint(map, holesOf(regionAt(map, 0, 0, 1))), ".....\n.11..\n.1...\n.....");
 });
 
-test("the squared distance is that to the nearest pixel", () => {
+test("the squared distance is to the nearest pixel", () => {
   const next = numbers(9);
   for (let round = 0; round < 20; round += 1) {
     const [width, height] = [3 + Math.floor(next() * 9), 3 + Math.floor(next() * 9)];
@@ -42,12 +42,12 @@ test("growing and then shrinking a square gives the square", () => {
   assert.equal(paint(map, shrunk(wide, 1, map)), paint(map, regionAt(map, 3, 2)));
 });
 
-test("shrinking leaves what lies at the image's edge", () => {
+test("shrinking keeps pixels at the image's edge", () => {
   const map = draw("111\n111\n111");
   assert.equal(paint(map, shrunk(regionAt(map, 1, 1, 3), 1, map)), "111\n111\n111");
 });
 
-test("specks are areas below the limit", () => {
+test("specks are areas below the size limit", () => {
   const map = draw("11..1\n1...1\n..1..");
   assert.equal(paint(map, specksOf(map, 1, 3)), "....1\n....1\n..1..");
 });

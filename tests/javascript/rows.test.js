@@ -24,7 +24,7 @@ function draw(next) {
 
 const pixels = (rows) => new Set(rows.flatMap(([y, ...ends]) => ends.flatMap((from, i) => (i % 2 ? [] : Array.from({ length: ends[i + 1] - from }, (_, n) => y * SIZE + from + n)))));
 
-test("rows without others hold the pixels that the others have not", () => {
+test("subtracting rows keeps the pixels that the others do not have", () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const next = numbers(seed);
     const [rows, others] = [draw(next), draw(next)];
@@ -35,7 +35,7 @@ test("rows without others hold the pixels that the others have not", () => {
   assert.deepEqual(subtractRows([[3, 1, 9]], [[3, 0, 12]]), []);
 });
 
-test("the distance to a mask is that to its nearest pixel", () => {
+test("the distance to a mask is the distance to its nearest pixel", () => {
   const rows = [[2, 1, 4, 8, 9], [3, 1, 9]];
   assert.equal(distanceTo(rows, [2.5, 2.5]), 0);
   assert.equal(distanceTo(rows, [5.5, 2.5]), 0.5);

@@ -1,4 +1,4 @@
-"""Backup, restore and check of a data folder, whole or not at all; a damaged object is never served as good."""
+"""Backup, restore and check of a data folder; damaged objects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def opened(folder: Path) -> Iterator[tuple[Store, FolderObjects]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder at rest with an object in a file and one in the database."""
+    """The data folder of a stopped server, with an object in a file and one in the database."""
     with opened(tmp_path / "aws") as (_, objects):
         objects.create_bucket("b")
         objects.put("b", "large", LARGE)
@@ -55,7 +55,7 @@ def path_of(folder: Path, key: str) -> Path:
 
 
 def spoil(path: Path) -> None:
-    """One bit of the last byte."""
+    """Flip one bit of the last byte."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Objects in the buckets of an S3 service: the embedded server plays it, with faults where a test wants them."""
+"""Objects in an S3 service, which is another embedded server with injected faults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 @pytest.fixture
 def faults(service: LocalAWS) -> Iterator[Any]:
-    """`faults(kind="throttle", ...)`: faults of the service from now on, until the test ends or none are given."""
+    """`faults(kind="throttle", ...)` sets the service's faults until the test ends; `faults()` removes them."""
     path = Path(service.options["faults"])
 
     def strike(*wanted: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def faults(service: LocalAWS) -> Iterator[Any]:
 
 @pytest.fixture
 def keys(service: LocalAWS, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The environment of a server that may use the service."""
+    """Environment variables with credentials of the service."""
     allow(service, monkeypatch)
     return monkeypatch
 
@@ -72,7 +72,7 @@ def allow(service: LocalAWS, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def connect(service: LocalAWS, folder: Path) -> BucketObjects:
-    """With credentials of their own."""
+    """A connection with its own credentials."""
     return BucketObjects(Connection(service.url), Cache(folder / "cache", 1 << 30))
 
 

@@ -1,4 +1,4 @@
-"""calls.jsonl: what is written down of a call, and what is not."""
+"""The call log, calls.jsonl: contents, rotation, full disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channels as SageMaker lays them down: prefixes with their trap, manifests, augmented manifests."""
+"""Channels of training jobs: prefixes, manifests, augmented manifests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def objects(tmp_path: Path) -> Iterator[FolderObjects]:
 
 
 def lay(objects: FolderObjects, folder: Path, uri: str, kind: str = "S3Prefix", **source: Any) -> list[str]:
-    """The files of a channel `train` below `folder`."""
+    """Materialize a channel `train` below `folder`; return its files."""
     channel = {
         "ChannelName": "train",
         "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri, **source}},

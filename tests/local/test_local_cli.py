@@ -1,4 +1,4 @@
-"""gtseg local on the command line: exec's environment, exit codes and signals; up, crowd and worker."""
+"""The gtseg local commands: exec (environment, exit codes, signals), up, crowd, worker."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, dict[str, str], subprocess.Popen[str]]]]:
-    """Start `gtseg local up` on a folder: (folder, what it exports, the process)."""
+    """Start `gtseg local up` on a folder; return (folder, exported variables, process)."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> tuple[Path, dict[str, str], subprocess.Popen[str]]:

@@ -1,4 +1,4 @@
-"""Each client that the README names, with the lines that `gtseg local up` prints and nothing else."""
+"""The clients named in the README, configured only by the lines that `gtseg local up` prints."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MODULES = {"sagemaker.core": "sagemaker.core", "obstore": "obstore", "rasterio":
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a fresh shell into which the printed lines were pasted."""
+    """The environment of a new shell after running the printed lines."""
     folder = tmp_path_factory.mktemp("clients")
     command = [
         sys.executable,

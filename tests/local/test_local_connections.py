@@ -1,4 +1,4 @@
-"""Bounds of one connection: the size of a head, the time that it may take, and how long a body may be silent."""
+"""Limits of connections: size and duration of request heads, silence in bodies, number per address."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ HEAD_SECONDS, IDLE_SECONDS = 1.5, 1.5
 
 @pytest.fixture(scope="module")
 def impatient_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """A server that waits a second where others wait a minute."""
+    """A server with time limits of about a second."""
     options = {"head_seconds": HEAD_SECONDS, "idle_seconds": IDLE_SECONDS}
     server = LocalAWS(tmp_path_factory.mktemp("impatient") / "aws", options=options)
     server.client("s3").create_bucket(Bucket="slow")
@@ -74,7 +74,7 @@ def impatient_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS
 
 
 def send_slowly(aws: LocalAWS, *pieces: bytes, pause: float) -> bytes:
-    """The pieces with a pause after each; whatever the server says until it hangs up."""
+    """Send the pieces with a pause after each; return the server's response until it closes the connection."""
     parts = urlsplit(aws.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
         answer = b""
@@ -136,7 +136,7 @@ def test_a_stalled_json_request_times_out(impatient_aws: LocalAWS) -> None:
 
 
 def test_a_slow_but_continuous_sender_succeeds(impatient_aws: LocalAWS) -> None:
-    """It takes longer than either limit as a whole, and is never silent for as long."""
+    """The request takes longer than either limit, without a pause that long."""
     head = head_of_put(impatient_aws, "slow", 8)
     answer = send_slowly(impatient_aws, head[:50], head[50:], *[b"x"] * 8, pause=0.25)
     assert answer.startswith(b"HTTP/1.1 200")
@@ -148,7 +148,7 @@ def test_a_slow_but_continuous_sender_succeeds(impatient_aws: LocalAWS) -> None:
 
 @dataclass(eq=False)
 class Line:
-    """A connection without a network."""
+    """A connection without a socket."""
 
     address: str
     rank: int = CLOSED
@@ -186,7 +186,7 @@ def test_authenticated_busy_connections_are_kept_at_the_total_limit() -> None:
 
 
 class RecordedTransport:
-    """Writes, in order, and what else was asked for."""
+    """A transport that records its writes and calls in order."""
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []

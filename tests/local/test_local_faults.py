@@ -1,4 +1,4 @@
-"""Faults that fire really happen, are counted, and happen to nobody who did not ask for them."""
+"""Injected faults: effects, counts, seeds, canned responses, isolation."""
 
 from __future__ import annotations
 

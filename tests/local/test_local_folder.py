@@ -1,4 +1,4 @@
-"""The data folder: upgraded from 0.1.0, closed to others, and refused in one line when anything in it is not whole."""
+"""The data folder: upgrade from 0.1.0, permissions, and errors for damaged files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def list_jobs(store: Store) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(a folder whose server was stopped, the same one as kill -9 leaves it)."""
+    """(the data folder of a stopped server, that of a killed server)."""
     home = tmp_path_factory.mktemp("folders")
     unpack(home / "stopped")
     with opened(home / "stopped") as (store, objects):
@@ -90,7 +90,7 @@ def scramble(path: Path) -> None:
 
 
 def scramble_inside(path: Path) -> None:
-    """The first pages stay as they are."""
+    """Damage the file after its first pages."""
     content = path.read_bytes()
     path.write_bytes(content[:8192] + bytes(byte ^ 0x55 for byte in content[8192:]))
 
@@ -128,7 +128,7 @@ def test_a_folder_without_its_write_ahead_log_is_refused(
 
 
 def damage_log(folder: Path, name: str, *, boot: str) -> None:
-    """Turn a bit of a page early in a write-ahead log; the server that was killed ran since `boot`."""
+    """Flip a bit of an early page of a killed server's write-ahead log; the server ran since `boot`."""
     log = folder / f"{name}-wal"
     content = bytearray(log.read_bytes())
     content[32 + 24 + 100] ^= 1

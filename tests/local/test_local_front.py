@@ -1,4 +1,4 @@
-"""The front door: whom a request is for, and errors in the words of each protocol."""
+"""Request routing, errors by protocol, request bodies, host names."""
 
 from __future__ import annotations
 

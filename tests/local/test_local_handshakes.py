@@ -1,4 +1,4 @@
-"""Connections in the middle of their TLS handshakes: counted, bounded, and in nobody's way."""
+"""Connections during TLS handshakes: counts, limits, timeouts."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def serve(
     admitted: Connections,
     act: Callable[[int, ssl.SSLContext], Coroutine[Any, Any, None]],
 ) -> None:
-    """Run `act(port, trusting context)` beside a TLS server, in a loop like the server's own."""
+    """Run `act(port, trusting context)` beside a TLS server, in an event loop of the server's kind."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*certificate)
 

@@ -164,7 +164,7 @@ def test_an_error_of_the_container_is_a_model_error_with_its_status(aws: Any) ->
 
 
 def write_mxnet(names: list[str]) -> bytes:
-    """MXNet's NDArray list format with one float32 of shape (1,) for each name."""
+    """Write MXNet's NDArray list format with one float32 of shape (1,) for each name."""
     arrays = b"".join(struct.pack("<IiIqiiif", 0xF993FAC9, 0, 1, 1, 1, 0, 0, 0.5) for _ in names)
     listed = b"".join(struct.pack("<Q", len(name)) + name.encode() for name in names)
     return struct.pack("<QQQ", 0x112, 0, len(names)) + arrays + struct.pack("<Q", len(names)) + listed

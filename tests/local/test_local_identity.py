@@ -1,4 +1,4 @@
-"""No token and no signed request goes to a server that has not proved to be the one of the data folder."""
+"""The server proves its identity before clients send tokens or signed requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Heard = list[tuple[str, str | None]]
 
 @contextmanager
 def impostor(port: int = 0, *, relay_to: str = "") -> Iterator[tuple[str, Heard]]:
-    """(its address, what it heard: path and Authorization). It answers 200 to everything, or what the server says."""
+    """(address, received paths and Authorization headers). Answers 200, or relays to the server."""
     heard: Heard = []
 
     class Handler(BaseHTTPRequestHandler):

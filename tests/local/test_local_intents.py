@@ -1,4 +1,4 @@
-"""A new file is recorded before its bytes are written; after a power cut the record is completed or undone."""
+"""Intents: records of new files, completed or undone after a power cut."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def describe(draft: Draft, etag: str = MD5.hexdigest(), parts: tuple[int, ...] =
 
 
 def cut_the_power(objects: FolderObjects, make: Callable[[Draft], Intent], *, kept_bytes: int) -> FolderObjects:
-    """The folder after a power cut between the promise and the row, with so much of the file on disk."""
+    """The folder after a power cut between the intent and the row, with this part of the file on disk."""
     draft = objects.files.begin()
     draft.write(CONTENT[:kept_bytes])
     objects._intents.record(make(draft))

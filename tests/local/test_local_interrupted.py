@@ -1,4 +1,4 @@
-"""Ctrl-C at any instant of a command: one line, exit code 130, nothing left running."""
+"""Ctrl-C during a command: one line, exit code 130, no processes left."""
 
 from __future__ import annotations
 

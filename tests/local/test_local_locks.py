@@ -1,4 +1,4 @@
-"""Locks on files, as the kernel keeps them."""
+"""File locks."""
 
 from __future__ import annotations
 

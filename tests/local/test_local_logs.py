@@ -1,4 +1,4 @@
-"""CloudWatch Logs of the embedded AWS, through boto3 and a real server; filter patterns on their own."""
+"""CloudWatch Logs of the embedded AWS through boto3 and a real server; unit tests of filter patterns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def put_lines(logs: Any, group: str, stream: str, lines: list[str], *, start: in
 
 
 def make_stream(logs: Any, group: str, stream: str, lines: list[str]) -> int:
-    """A new stream with one event each millisecond; the time of its first."""
+    """Create a stream with one event per millisecond; return the time of the first."""
     groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
     if not groups:
         logs.create_log_group(logGroupName=group)

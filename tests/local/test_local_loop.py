@@ -1,4 +1,4 @@
-"""Background work: steps again and again until the end, whatever one of them meets."""
+"""Loops and threads of background work: repetition, failures, stopping."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is ignored in silence: every member of every operation's input is read, refused, or ignored for a reason.
+"""Every member of every operation's input is read, refused, or ignored for a documented reason.
 
 Walks botocore's service models. "Read" is checked against the code: the member's name stands as a string in the room
 that answers the operation (S3: it is looked up while a real request is answered). "Refused" is checked by sending it.
@@ -38,7 +38,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Jso
 
 
 def walk(shape: Any, path: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """(path, shape) of every member below a shape; one that contains itself is entered once."""
+    """Yield (path, shape) of every member below a shape; recursive shapes are entered once."""
     if shape is None or shape.name in above:
         return
     if shape.type_name == "structure":
@@ -60,7 +60,7 @@ def parse_room(room: str) -> tuple[ast.Module, ...]:
 
 @cache
 def read_names(room: str) -> frozenset[str]:
-    """Strings of a room's code, docstrings aside, and fields of its structs."""
+    """Strings in a package's code, without docstrings, and fields of its structs."""
     names: set[str] = set()
     for tree in parse_room(room):
         statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -74,7 +74,7 @@ def read_names(room: str) -> frozenset[str]:
 
 @cache
 def refused_names(room: str) -> frozenset[str]:
-    """Strings that are given to refuse(), or are in a table called ...REFUSED."""
+    """Strings passed to refuse() or listed in a table named ...REFUSED."""
     names: set[str] = set()
     for tree in parse_room(room):
         for node in ast.walk(tree):
@@ -91,7 +91,7 @@ def is_below(path: str, ancestor: str) -> bool:
 
 
 def find_ignored(service: JsonService, operation: str) -> list[str]:
-    """Members that nothing accounts for."""
+    """Members that are neither read, refused nor listed."""
     room = service.handler(operation).__module__.split(".")[2]
     listed = (*REFUSED.get(operation, ()), *IGNORED.get(operation, {}))
     found = []
@@ -144,7 +144,7 @@ def test_every_header_of_an_invocation_is_forwarded_read_refused_or_listed() -> 
 
 
 def make_value(shape: Any, path: str, *, whole: bool = False) -> Any:
-    """A small value of a shape with its required members and the one at `path` below it, all of which is there."""
+    """A small value of a shape with its required members and the complete member at `path`."""
     head, _, rest = path.partition(".")
     name = head.rstrip("[]{}")
     if shape.type_name == "structure":

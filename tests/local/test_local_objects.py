@@ -1,4 +1,4 @@
-"""S3 from inside the process."""
+"""Objects in the data folder (FolderObjects)."""
 
 from __future__ import annotations
 

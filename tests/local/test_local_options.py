@@ -1,4 +1,4 @@
-"""Options of a server: told to a child as they were given, and nothing of what was not."""
+"""Server options and their command line flags."""
 
 from __future__ import annotations
 

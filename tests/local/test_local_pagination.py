@@ -1,4 +1,4 @@
-"""Pages of List operations, whatever the API calls their members."""
+"""Pagination of List operations."""
 
 from __future__ import annotations
 

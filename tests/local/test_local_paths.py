@@ -1,4 +1,4 @@
-"""Object keys as paths below a folder, and everything that writes files named by keys."""
+"""Object keys as paths below a folder, in everything that writes files named by keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures from anybody: every reader takes JPEG and PNG, and refuses the rest in its own words without a crash."""
+"""Untrusted images: every reader accepts JPEG and PNG only, and reports other input as an error."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def claim(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims any size."""
+    """A PNG of a few bytes with a header of any size."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def scan(times: int) -> bytes:
-    """A progressive JPEG whose last scan, a few bytes that cost a look at every pixel, comes again and again."""
+    """A progressive JPEG with its last scan repeated; each repetition of a few bytes is work for every pixel."""
     whole = save("JPEG", progressive=True)
     return whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * times + whole[-2:]
 
@@ -100,7 +100,7 @@ READERS: dict[str, tuple[type[Exception], Callable[[bytes, Path], object]]] = {
 
 @pytest.fixture(autouse=True)
 def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `gs` on the path that leaves a trace where it is started."""
+    """A `gs` program on PATH that creates a file when started."""
     trace, program = tmp_path / "started", tmp_path / "bin" / "gs"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\necho $* >> {trace}\nexit 1\n")

@@ -1,4 +1,4 @@
-"""A job's process: found again by whoever holds its folder, never twice, gone when it is to be gone."""
+"""Processes of jobs: exit codes across server restarts, locks, signals, priorities."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_low_priority_also_applies_between_sessions(tmp_path: Path) -> None:
-    """Nice values count within a session alone where the kernel groups processes by session."""
+    """With autogroup scheduling, nice values apply only within a session."""
     group = Path("/proc/self/autogroup")
     code = (
         f"import os, pathlib; print(os.nice(0), pathlib.Path({str(group)!r}).read_text() if {group.exists()} else '')"

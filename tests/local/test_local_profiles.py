@@ -1,4 +1,4 @@
-"""gtseg local profile: the sections of an AWS profile, as AWS's own programs read them."""
+"""gtseg local profile: sections of an AWS profile, as read by AWS clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job queue: bounded, oldest first, what had begun before anything else."""
+"""The job queue: limit, order, interrupted jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(records: Records[QueuedWork], name: str, *, stage: str = "queued", statu
 
 
 class Work:
-    """A runner that notes who runs, and ends a job when it is let go."""
+    """A runner that records running jobs, and ends a job when released."""
 
     def __init__(self, records: Records[QueuedWork]) -> None:
         self.records = records

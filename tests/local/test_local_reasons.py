@@ -1,4 +1,4 @@
-"""A FailureReason names files as AWS does and says nothing of the machine that the embedded AWS runs on."""
+"""FailureReason: container paths instead of local ones, length limit."""
 
 from __future__ import annotations
 

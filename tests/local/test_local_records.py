@@ -1,4 +1,4 @@
-"""Records of resources: kept whole, listed in pages that lose and repeat nothing."""
+"""Records of resources: transactions, pages, filters."""
 
 from __future__ import annotations
 

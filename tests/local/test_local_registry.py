@@ -1,4 +1,4 @@
-"""The table of services: together they answer what the workflow calls."""
+"""The table of services and their operations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invalid answers of the S3 service behind --s3 are refused, with limits on memory, disk and time."""
+"""Invalid responses of the S3 service of --s3: errors, and limits on memory, disk and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A labeling server whose objects are in another S3 service: two embedded servers, one of them playing AWS."""
+"""A labeling server with objects in another S3 service, which is a second embedded server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
 class FarDesk(Desk):
-    """A desk at a labeling server, with its bucket at the S3 service that the server uses."""
+    """Helpers for a labeling server with its bucket in the S3 service that the server uses."""
 
     def __init__(self, aws: LocalAWS, storage: LocalAWS) -> None:
         self.storage = storage
@@ -46,7 +46,7 @@ class FarDesk(Desk):
 
 
 def variables(storage: LocalAWS) -> dict[str, str]:
-    """The environment of a server that uses the S3 of another one."""
+    """Environment variables of a server that uses another server's S3."""
     return {name: storage.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
 
 
@@ -83,7 +83,7 @@ def far_aws(shared_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPath
 
 
 def label(desk: Desk, name: str) -> tuple[bytes, list[bytes]]:
-    """The output manifest of a job that the crowd has labeled, without its times, and the masks in its order."""
+    """Run a job labeled by the crowd; return its output manifest without times, and the masks in its order."""
     lines = [{"source-ref": desk.put(f"images/{number:03}.jpg", draw_picture(number))} for number in range(14)]
     request = desk.request(lines, workers=3) | {"LabelingJobName": name, "LabelAttributeName": "mask-ref"}
     desk.sagemaker.create_labeling_job(**request)
@@ -203,7 +203,7 @@ def test_image_links_of_task_pages_work_until_the_worker_is_removed(
 
 @pytest.fixture
 def own_pair(start_local_aws: Any) -> tuple[LocalAWS, LocalAWS]:
-    """A labeling server, and the server whose S3 it uses, both of this test's own."""
+    """A new labeling server, and a new server whose S3 it uses."""
     storage = start_local_aws()
     return start_local_aws(options={"s3": storage.url}, variables=variables(storage)), storage
 

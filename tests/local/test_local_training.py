@@ -1,4 +1,4 @@
-"""Training jobs of the embedded AWS: a real server, real clients, the real algorithm on tiny drawn data."""
+"""Training jobs of the embedded AWS: a real server, real clients, the algorithm on tiny drawn data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def list_processes(folder: Path) -> list[int]:
 
 
 def await_epoch(aws: Any, job: str, *, after: Any = None) -> Any:
-    """The time of the job's latest validation metric, once there is one that is not `after`."""
+    """Wait for a validation metric later than `after`; return its time."""
 
     def look() -> Any:
         answer = aws.client("sagemaker").describe_training_job(TrainingJobName=job)

@@ -1,4 +1,4 @@
-"""Tuning jobs of the embedded AWS: real trials through a real server, and the search on its own."""
+"""Tuning jobs of the embedded AWS: trials on a real server, and unit tests of the search."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ SDK_V2 = Path(__file__).parents[1] / "data" / "sagemaker-sdk-v2" / "create_hyper
 
 
 def read_metrics(cloudwatch: Any, job: dict[str, Any]) -> dict[str, list[float]]:
-    """What SDK v2's TrainingJobAnalytics asks for."""
+    """Read the metrics as SDK v2's TrainingJobAnalytics does."""
     found = {}
     for definition in job["AlgorithmSpecification"]["MetricDefinitions"]:
         answer = cloudwatch.get_metric_statistics(

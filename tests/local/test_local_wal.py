@@ -1,4 +1,4 @@
-"""SQLite's write-ahead log by its format, beside SQLite itself."""
+"""Parsing of SQLite's write-ahead log, compared with SQLite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE, FRAME = 4096, 4096 + 24
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The log of a database with 30 rows, a transaction and a page or two each."""
+    """The log of a database with 30 rows, each written in its own transaction of one or two pages."""
     path = tmp_path_factory.mktemp("log") / "db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -30,7 +30,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def count_rows(database: Path, log: bytes, folder: Path) -> int:
-    """What SQLite makes of a log."""
+    """The number of rows that SQLite recovers from a log."""
     folder.mkdir()
     shutil.copy(database, folder / "db")
     (folder / "db-wal").write_bytes(log)

@@ -1,4 +1,4 @@
-"""JSON 1.1 from the service model: what is refused, in which words, and what an answer looks like on the wire."""
+"""The JSON 1.1 protocol from service models: validation, errors, responses."""
 
 from __future__ import annotations
 

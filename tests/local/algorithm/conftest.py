@@ -1,4 +1,4 @@
-"""No property of the algorithm is about time: the machine that tests it is shared."""
+"""Hypothesis settings: no deadlines, because timings of a shared machine vary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small drawn scenes with exact masks, laid out as SageMaker's folders: what these tests train on."""
+"""Training data of these tests: small drawn scenes with exact masks, in the folders of a SageMaker container."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_hyperparameters(root: Path, **hyperparameters: str) -> None:
 
 
 def container(*arguments: str) -> subprocess.Popen[str]:
-    """The container as whoever hosts it starts it."""
+    """The container's command, as the embedded AWS starts it."""
     return subprocess.Popen(
         [sys.executable, "-m", "gtseg.local.algorithm", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -67,7 +67,7 @@ def container(*arguments: str) -> subprocess.Popen[str]:
 
 
 def run(*arguments: str, expected: int = 0) -> str:
-    """The same command in this process: its stdout, once it has returned `expected`."""
+    """Run the command in this process, check that it returns `expected`, and return its stdout."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         code = main([*arguments])

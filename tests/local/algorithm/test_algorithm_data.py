@@ -1,4 +1,4 @@
-"""Batches: every picture once per pass, the same again after a resume, void where padding is."""
+"""Batches: contents, order, reproducibility after a resume, padding, class weights."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_validation_yields_every_image_once_and_one_size_per_batch(channel: Chan
     st.integers(32, 256),
 )
 def test_validation_batches_contain_every_image_once_for_any_sizes(sizes: list[tuple[int, int]], seen: int) -> None:
-    """What is kept in memory is rounded; the size in the batch must come from the annotation."""
+    """The cached sizes are rounded; the size in the batch must be that of the annotation."""
     channel = Channel("validation", [], np.arange(256), np.zeros(2), sizes, 128, 0, long_side=seen * 5 // 4)
     for n, size in enumerate(sizes):
         height, width = fit_size(size, channel.long_side, multiple=1)

@@ -1,4 +1,4 @@
-"""How large pictures must be seen, read off the annotations."""
+"""The image size that annotations require (`Detail`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pretrained network: its hand-written backward pass, its weights, what learns in it and where a job starts."""
+"""The pretrained network: hand-written gradient, packaged weights, frozen parameters, choice of the start weights."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_encoder_returns_features_at_four_strides() -> None:
 
 
 def test_the_packaged_weights_are_a_trained_encoder() -> None:
-    """Its features tell a picture from its noise: random weights give nearly the same for both."""
+    """Its features of an image and of the shuffled image differ; with random weights they are nearly equal."""
     encoder = Encoder()
     load_encoder(encoder)
     x, y = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
@@ -110,7 +110,7 @@ def test_the_network_depends_on_hyperparameters_gpu_and_earlier_model() -> None:
     ],
 )
 def test_image_and_crop_sizes_depend_on_the_images(pictures: ImageSizes, base: int, crop: int, seen: int) -> None:
-    """Much detail: parts of larger pictures."""
+    """With much detail, crops of larger images are used."""
     r = choose(parse(BASE), has_gpu=False, pictures=pictures)
     assert (r.base_size, r.crop_size, r.inference_size) == (base, crop, seen)
 
@@ -148,7 +148,7 @@ def test_a_checkpoint_of_the_earlier_network_is_resumed(tmp_path: Path) -> None:
 
 
 def test_training_continues_from_a_model_with_another_crop_size(tmp_path: Path) -> None:
-    """Where no crop_size is given it follows the pictures, and may differ from the earlier job's."""
+    """Without crop_size the size depends on the images, and may differ from that of the earlier job."""
     h = parse(BASE)
     earlier, later = (choose(h, has_gpu=False, pictures=p) for p in (ImageSizes(128, 640), ImageSizes(256, 640)))
     model = PretrainedNetwork("fcn", 3)

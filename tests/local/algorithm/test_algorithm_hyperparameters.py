@@ -1,4 +1,4 @@
-"""The contract's table of hyperparameters: names, ranges, defaults, and how a wrong one is refused."""
+"""The documented hyperparameters: names, ranges, defaults, and errors for invalid values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every algorithm and backbone is a network of its own, and trains."""
+"""Networks of every algorithm and backbone: structure, losses, training."""
 
 from __future__ import annotations
 

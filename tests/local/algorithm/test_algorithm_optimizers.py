@@ -1,4 +1,4 @@
-"""The optimizers: Muon's orthogonal updates, and the contract's five as they are named."""
+"""Muon's orthogonal updates, and the five documented optimizers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channels on disk: pairs by stem, label maps, and what is wrong with a file said with its name."""
+"""Channels on disk: pairs of image and annotation, label maps, and errors that name the file."""
 
 from __future__ import annotations
 

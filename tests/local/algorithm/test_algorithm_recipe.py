@@ -72,7 +72,7 @@ def folders(tmp_path: Path) -> Folders:
 
 
 def traits(folders: Folders, provided: dict[str, str]) -> dict[str, object]:
-    """Everything about a job that its hyperparameters may change."""
+    """Everything about a job that depends on its hyperparameters."""
     h = parse(provided)
     r = choose(h, has_gpu=False)
     return {

@@ -1,4 +1,4 @@
-"""The RecordIO protobuf: ours is what protobuf itself reads and writes."""
+"""RecordIO protobuf: compatibility with the protobuf library, padding, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning rates: the real job's of April 2020, step and cosine, and the time budget."""
+"""Learning rate schedules, compared with the log of a real job, and the time budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def made(**given: str) -> Hyperparameters:
 
 
 def test_poly_logs_the_real_jobs_learning_rates() -> None:
-    """38 of the 40 printed rates to the last digit, the other two off by one in it: batches roll over the epochs."""
+    """38 of the 40 logged rates agree in all digits, the other two differ by one in the last digit."""
     h = made(learning_rate="0.0001")
     printed = re.findall(
         r"epoch: (\d+), iterations: (\d+) speed: \S+ samples/sec learning_rate: (\S+)", REAL_LOG.read_text()

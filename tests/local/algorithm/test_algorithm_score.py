@@ -1,4 +1,4 @@
-"""mIOU as gluon-cv has it, and masks from probabilities."""
+"""mIoU as computed by gluon-cv, and masks from probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inference container behind a real socket, asked by a plain HTTP client."""
+"""The inference container over HTTP on a real socket."""
 
 from __future__ import annotations
 

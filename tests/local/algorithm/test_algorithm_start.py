@@ -1,4 +1,4 @@
-"""Where weights come from: an earlier model that fits, ImageNet's file, or nowhere, said in the log."""
+"""Start weights: an earlier model, the ImageNet file, or random ones, and their log lines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def job_after(root: Path, earlier: Path, *, packed: bool = True, **changes: str)
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_training_continues_from_an_earlier_model(tmp_path: Path, earlier: Path, packed: bool) -> None:
-    """With a learning rate too small to move anything, what comes out is what went in."""
+    """With a negligible learning rate, the trained weights equal the start weights."""
     root = job_after(tmp_path, earlier, packed=packed, learning_rate="0.000000000000000000000000000001")
     assert "Continuing from the model in channel 'model'." in run("train", "--root", str(root))
     before, after = (torch.load(f / "model_best.params", weights_only=True) for f in (earlier, root / "model"))
@@ -106,7 +106,7 @@ def test_imagenet_weights_load_from_the_environments_folder(
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """Takes connections and never answers."""
+    """A server that accepts connections and sends no response."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         kept: list[object] = []
         threading.Thread(target=lambda: kept.append(server.accept()), daemon=True).start()

@@ -1,4 +1,4 @@
-"""One thread or all of them: whichever was faster, looked at again every minute."""
+"""Choice of the number of threads: the faster of one and all, compared again every minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training jobs as their host starts them: own processes, the contract's log, three files, stopped and resumed."""
+"""Training as a process: log format, model files, stopping, resuming, failures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_metric_expressions_match_the_log_as_they_match_the_real_one(finishe
 
 
 def test_every_kind_of_log_line_has_the_real_logs_format(finished: tuple[Path, str]) -> None:
-    """With the numbers taken out, each of our line kinds that the real log has reads byte for byte as there."""
+    """Without the numbers, each kind of log line that the real log has is equal byte for byte."""
 
     def shapes(text: str) -> set[str]:
         kept = [
@@ -92,7 +92,7 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_job_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, how: signal.Signals) -> None:
-    """SIGTERM and kill -9 alike: the same weights, to the bit, as the job that ran through."""
+    """After SIGTERM or kill -9, the resumed job has bit for bit the weights of an uninterrupted job."""
     through, cut = (
         lay_out(tmp_path / "through", epochs="24", optimizer="adam"),
         lay_out(tmp_path / "cut", epochs="24", optimizer="adam"),
@@ -110,7 +110,7 @@ def test_an_interrupted_job_ends_with_the_weights_of_an_uninterrupted_one(tmp_pa
 
 
 def test_a_checkpoint_in_a_new_container_includes_the_best_weights(finished: tuple[Path, str], tmp_path: Path) -> None:
-    """A spot job goes on in a fresh container: model/ is empty, and no later epoch need beat the best so far."""
+    """In the new container of a spot job, model/ is empty, and later epochs may not exceed the best score."""
     earlier, _ = finished
     root = lay_out(tmp_path, epochs="25", crop_size="64", learning_rate="0.01")
     shutil.copytree(earlier / "checkpoints", root / "checkpoints")

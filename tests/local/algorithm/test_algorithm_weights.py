@@ -1,4 +1,4 @@
-"""Weights from anybody: what asks for more memory than the file holds is refused before any is given."""
+"""Untrusted weights: a file that would allocate more memory than its content is refused before loading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A desk for tests of labeling: a bucket with small pictures, jobs over them, and workers who use the HTTP API."""
+"""Helpers for tests of labeling: a bucket with small images, jobs over them, and workers of the HTTP API."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Desk:
         workers: int = 1,
         **human: Any,
     ) -> dict[str, Any]:
-        """A CreateLabelingJob request over so many new pictures, or over these manifest lines."""
+        """A CreateLabelingJob request for `count` new images, or for these manifest lines."""
         if isinstance(lines, int):
             lines = [{"source-ref": uri} for uri in self.put_pictures(lines)]
         name = f"Job-{uuid.uuid4().hex[:8]}"
@@ -177,7 +177,7 @@ class Desk:
         done: list[str] = []
 
         def answer_all() -> bool:
-            """Answer what there is now; whether this was the last."""
+            """Answer all available tasks; return whether the job has ended."""
             while len(done) != count:
                 status, task = worker("POST", f"/jobs/{job}/tasks")
                 if status != 200:

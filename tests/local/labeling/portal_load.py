@@ -1,4 +1,4 @@
-"""Many people at the portal at once, by HTTP as their browsers speak it, while the server is killed and started again.
+"""Load test: many workers at the portal over HTTP, while the server is killed and restarted.
 
 A `Person` signs in by personal link, holds the session cookie, sends the header that guards against foreign pages,
 takes a task, fetches its page and its image, submits an RGBA PNG that nobody else submits, and tries again as `api.js`
@@ -34,12 +34,12 @@ OVER = 120.0  # seconds that one request may be repeated
 
 
 class Refused(Exception):
-    """4xx: trying again does not help."""
+    """A 4xx response, which is not retried."""
 
 
 @dataclass
 class Load:
-    """What the people saw; times in seconds."""
+    """Measurements of the workers; times in seconds."""
 
     acknowledged: list[tuple[str, str, str]] = field(default_factory=list)  # (object, person, SHA-256 of the PNG)
     handed_out: list[float] = field(default_factory=list)  # each answered at the first try
@@ -53,7 +53,7 @@ class Load:
     wall: float = 0.0
 
     def waits(self, *, outside: bool) -> list[float]:
-        """Seconds from asking for a task to having it; `outside`: only where no restart was meanwhile."""
+        """Seconds from requesting a task to receiving it; `outside`: without those during a restart."""
         return [
             end - begin
             for begin, end in self.waited
@@ -98,7 +98,7 @@ def percentile(times: Sequence[float], share: float) -> float:
 
 
 class Person(threading.Thread):
-    """One person at one browser. Ends when `over` is set, or with a word in `load.problems`."""
+    """One worker with one browser session. Ends when `over` is set, or after adding an error to `load.problems`."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Person(threading.Thread):
         self.name = re.search(r'data-worker="([^"]+)"', page)[1]  # type: ignore[index]
 
     def turn(self) -> None:
-        """Take a task and submit it; where there is none, look again a little later."""
+        """Take a task and submit it; if there is none, pause."""
         begun = time.monotonic()
         _, body, took = self.insist("POST", f"/_portal/api/jobs/{self.job}/tasks")
         if not body:
@@ -160,7 +160,7 @@ class Person(threading.Thread):
         self.submit(task, *size)
 
     def outline(self, path: str, width: int, height: int) -> None:
-        """What the page asks when it opens, and one object by its four extreme points."""
+        """The page's requests when it opens, and one object by its four extreme points."""
         self.insist("GET", f"{path}/autosegment")
         points = [[width * x, height * y] for x, y in ((0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))]
         _, _, took = self.insist("POST", f"{path}/autosegment", {"points": points})
@@ -181,7 +181,7 @@ class Person(threading.Thread):
         self.load.acknowledged.append((task["object"], self.name, hashlib.sha256(png).hexdigest()))
 
     def draw(self, width: int, height: int) -> bytes:
-        """A (H, W, 4) PNG: the rectangle that everybody draws, and a pixel in a column that is this person's own."""
+        """An (H, W, 4) PNG: the rectangle that all workers draw, and a pixel in this worker's column."""
         pixels = np.zeros((height, width, 4), np.uint8)
         inside = expected_mask(width, height) == 1
         pixels[inside] = (*COLOUR, 255)
@@ -193,7 +193,7 @@ class Person(threading.Thread):
     # ---- the browser ----
 
     def insist(self, method: str, path: str, document: Any = None) -> tuple[Any, bytes, float | None]:
-        """(headers, body, seconds; None if it had to be repeated), as `insist` of api.js. Raises Refused for 4xx."""
+        """Return (headers, body, seconds; None after a retry); retries like `insist` of api.js. Raises Refused."""
         begun = time.monotonic()
         for n in range(1, 100):
             tried = time.monotonic()
@@ -207,7 +207,7 @@ class Person(threading.Thread):
         raise Refused(f"{method} {path}: no answer for {OVER:.0f} s")
 
     def ask(self, method: str, path: str, document: Any) -> tuple[Any, bytes] | None:
-        """None where the server cannot be reached, or is restarting."""
+        """Return None if the server is unreachable or restarting."""
         headers = {"X-Gtseg-Portal": "1", "Cookie": self.cookie}
         if method == "POST":
             headers["Origin"] = f"http://{self.address}"
@@ -231,7 +231,7 @@ class Person(threading.Thread):
 
 
 def expected_mask(width: int, height: int) -> np.ndarray:
-    """(H, W) uint8: what all people draw, hence what the vote leaves."""
+    """(H, W) uint8: the mask that all workers draw, and therefore the consolidated one."""
     mask = np.zeros((height, width), np.uint8)
     mask[height // 4 : height // 2, width // 4 : 3 * width // 4] = 1
     return mask
@@ -248,7 +248,7 @@ def run_load(
     outlines: bool = False,
     seconds: float = 300,
 ) -> Load:
-    """Let people label the whole job; kill the server with SIGKILL `kills` times and restart it on its port."""
+    """Run workers until the job is done; kill the server with SIGKILL `kills` times and restart it on its port."""
     load, over, dice = Load(), threading.Event(), random.Random(kills)
     links = [f"{desk.aws.url}/_portal/signin#{desk.hire().token}" for _ in range(people)]
     crowd = [
@@ -280,7 +280,7 @@ def run_load(
 
 
 def check_load(desk: Desk, job: str, load: Load, *, objects: int, per_object: int) -> None:
-    """Every object has `per_object` answers from different people, and exactly the acknowledged answers are stored."""
+    """Check that each object has `per_object` answers of different workers, exactly the acknowledged ones."""
     assert not load.problems, load.problems
     assert desk.describe(job)["LabelingJobStatus"] == "Completed"
     assert desk.describe(job)["LabelCounters"]["TotalLabeled"] == objects

@@ -40,7 +40,7 @@ def save(
 
 
 def save_encoder(path: Path, name: str, outputs: dict[str, tuple[int, int]], *, shape: Shape | None = None) -> Path:
-    """A picture -> one convolution for each output: its channels, its stride."""
+    """An encoder with one convolution per output, of the given channels and stride."""
     rng, weights, nodes = np.random.default_rng(0), {}, []
     for output, (channels, stride) in outputs.items():
         weights[f"w_{output}"] = rng.normal(0, 0.1, (channels, 3, stride, stride)).astype(np.float32)
@@ -112,7 +112,7 @@ def save_sam1(folder: Path, *, name: str = "input_image") -> list[Path]:
 
 
 def save_sam2(folder: Path) -> list[Path]:
-    """As samexporter's export_sam2.py; three masks, of which the second is trusted most."""
+    """As samexporter's export_sam2.py; three masks, of which the second has the highest score."""
     features = {"high_res_feats_0": (32, 4), "high_res_feats_1": (64, 8), "image_embed": (256, 16)}
     encoder = save_encoder(folder / "sam2.encoder.onnx", "image", features)
     inputs: dict[str, Shape] = {
@@ -133,7 +133,7 @@ def save_sam2(folder: Path) -> list[Path]:
 
 
 def save_efficient_sam(folder: Path, *, one_file: bool = False) -> list[Path]:
-    """As EfficientSAM's export_to_onnx.py: masks in the size of the picture, by orig_im_size or the picture itself."""
+    """As EfficientSAM's export_to_onnx.py: masks in the size of the image, from orig_im_size or the image itself."""
     picture: Shape = ["batch", 3, "height", "width"]
     clicks: dict[str, Shape] = {
         "batched_point_coords": [1, 1, "num_points", 2],

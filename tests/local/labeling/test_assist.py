@@ -1,4 +1,4 @@
-"""Suggested masks and helpful order: what opens with a suggestion, what comes of it, and what is handed out first."""
+"""Suggested masks and the helpful order of tasks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def create(desk: Desk, *tags: dict[str, str], pictures: int = 40, **more: Any) -
 
 
 def put_round(desk: Desk, name: str, *, lines: int) -> Path:
-    """What a trained model leaves: a square in each image."""
+    """The files of a completed round: a square as the mask of each image."""
     reference = desk.describe(name)["JobReferenceCode"]
     folder = Path(desk.aws.folder) / "labeling" / reference / "assist" / "round-1"
     (folder / "output" / "masks").mkdir(parents=True)
@@ -53,7 +53,7 @@ def put_round(desk: Desk, name: str, *, lines: int) -> Path:
 
 
 def label_first_ten(desk: Desk, worker: Any, name: str) -> None:
-    """Ground Truth's first batch, so that all others can be had."""
+    """Label Ground Truth's first batch, so that all other objects are available."""
     for _ in range(10):
         task = desk.lease(worker, name)
         assert task["suggested_by"] is None
@@ -186,7 +186,7 @@ def test_a_suggested_object_is_corrected_by_its_number(desk: Desk) -> None:
 
 
 def take_one(desk: Desk, worker: Any, name: str) -> dict[str, Any]:
-    """The next task; one without a suggestion is answered."""
+    """Return the next task with a suggestion; answer those without."""
     task = desk.lease(worker, name)
     if not task["suggested_by"]:
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
@@ -212,7 +212,7 @@ def test_uncertain_and_dissimilar_objects_come_first_and_every_fifth_is_random()
 
 
 def test_the_assistant_trains_on_answers_and_completes_its_round(tmp_path: Path) -> None:
-    """Its files only: the processes are those of the algorithm, which has tests of its own."""
+    """Checks the files only; the processes are tested with the algorithm."""
     embedded = Embedded(store=Store(tmp_path), objects=FolderObjects(tmp_path), url="http://localhost")
     try:
         run_assistant(embedded)

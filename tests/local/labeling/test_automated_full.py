@@ -1,4 +1,4 @@
-"""One whole job with automated labeling on 1,300 drawn scenes (scripts/benchmark automated): minutes of CPU time.
+"""A job with automated labeling on 1,300 drawn scenes (scripts/benchmark automated): minutes of CPU time.
 
 Its short form, which runs by default, is the job on drawn discs of test_automated_jobs.py.
 """

@@ -1,4 +1,4 @@
-"""Automated labeling as a job runs it: simulated workers, real training jobs, a server that is killed on the way."""
+"""Jobs with automated labeling: simulated workers, real training jobs, a killed server."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def put_discs(desk: Desk) -> list[dict[str, Any]]:
 
 
 def mean_iou_of_machine(desk: Desk, name: str, lines: list[dict[str, Any]]) -> float:
-    """Of the disc, over all automatic labels; each has the metadata of one."""
+    """Mean IoU of the disc over all automatic labels, after a check of their metadata."""
     ious = []
     for number, line in enumerate(lines):
         metadata = line[f"{name}-ref-metadata"]

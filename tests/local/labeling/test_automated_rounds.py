@@ -1,4 +1,4 @@
-"""A round of automated labeling, stepped by hand and killed around every write: nothing is lost or done twice."""
+"""Rounds of automated labeling, run step by step and killed around every write."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm
 
 
 class Killed(BaseException):
-    """What kill -9 is to the code: nothing after it runs."""
+    """Simulates kill -9: no later code of the step runs."""
 
 
 class FragileObjects(FolderObjects):
-    """S3 that kills its caller at the n-th write, before or after it is done."""
+    """Object storage that raises Killed at the n-th write, before or after writing."""
 
     countdown = 0
     before = True
@@ -104,7 +104,7 @@ def make_request(embedded: Embedded, *, objects: int = OBJECTS, **more: Any) -> 
 
 
 def start_job(embedded: Embedded, **more: Any) -> tuple[Labeling, Job]:
-    """A job whose first sample was chosen."""
+    """Create a job and choose its first sample."""
     status, body, labeling = call(embedded, "CreateLabelingJob", make_request(embedded, **more))
     assert status == 200, body
     for _ in range(2):
@@ -113,7 +113,7 @@ def start_job(embedded: Embedded, **more: Any) -> tuple[Labeling, Job]:
 
 
 def label_sample(embedded: Embedded, job: Job) -> None:
-    """What people would have made of the sample: the same mask everywhere."""
+    """Label the sample with the same mask everywhere."""
     embedded.objects.put("bucket", "truth.png", encode_mask(MASK, 1))
     result = json.dumps({"job-ref": "s3://bucket/truth.png", "job-ref-metadata": {"human-annotated": "yes"}})
     with embedded.store.write() as connection:
@@ -127,7 +127,7 @@ def label_sample(embedded: Embedded, job: Job) -> None:
 
 
 def train(embedded: Embedded, automation: Automation, job: Job) -> None:
-    """The training job, made twice as a kill in between would, and completed."""
+    """Create the training job twice, as after a kill, and complete it."""
     set_step(embedded, "train")
     for _ in range(2):
         automation._step(job, round_of(embedded, job))
@@ -142,7 +142,7 @@ def train(embedded: Embedded, automation: Automation, job: Job) -> None:
 
 
 def score(embedded: Embedded, job: Job, *, good: int = OBJECTS) -> None:
-    """Output of the scoring process: a right mask for the first `good` objects, low confidence for the rest."""
+    """Write the scoring process's output: correct masks for the first `good` objects, low confidence for the rest."""
     root = job.folder(embedded.store) / "automated" / "round-1"
     (root / "output" / "masks").mkdir(parents=True)
     (root / "process").mkdir()
@@ -169,7 +169,7 @@ def round_of(embedded: Embedded, job: Job) -> Round:
 
 
 def run_round(embedded: Embedded) -> Job:
-    """Steps until the round is done."""
+    """Take steps until the round is complete."""
     job = find_job(embedded.store, "job")
     automation = Automation(embedded)
     while round_of(embedded, job).step != "done":
@@ -224,7 +224,7 @@ def test_a_kill_around_any_write_labels_nothing_twice(embedded: Embedded, write:
 
 
 def test_the_next_sample_has_the_lowest_confidences_and_shrinks_the_validation_set(embedded: Embedded) -> None:
-    """Three in four objects are good and are labeled; validation objects and the least confident leave the set."""
+    """Three in four objects are labeled; validation objects at most as confident as the sample are removed."""
     _, job = start_job(embedded)
     label_sample(embedded, job)
     train(embedded, Automation(embedded), job)
@@ -330,7 +330,7 @@ def test_invalid_settings_are_refused_and_leave_no_files(
 
 
 def put_model(embedded: Embedded, *, classes: int, content: bytes = b"") -> str:
-    """A model of an earlier job, or of this hyperparams.json; its ARN."""
+    """Create a model of an earlier job, or with this hyperparams.json; return its ARN."""
     settings = {
         "num_classes": str(classes),
         "_crop_size": "192",

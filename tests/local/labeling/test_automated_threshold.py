@@ -1,4 +1,4 @@
-"""The threshold of automated labeling: its bound holds, whatever the validation set looks like."""
+"""The threshold of automated labeling, and its lower bound for different validation sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELD = 0.93
 
 
 def draw(kind: str, rng: np.random.Generator, size: int) -> Sample:
-    """Confidences and qualities of `size` objects of an endless set."""
+    """Draw confidences and qualities of `size` objects of a population."""
     sure = rng.random(size)
     if kind == "good":
         return sure, rng.beta(12, 2, size)
@@ -53,7 +53,7 @@ KINDS = (
 
 
 class Population:
-    """What is true of an endless set: the mean quality above a confidence."""
+    """A population large enough for exact mean qualities above a confidence."""
 
     def __init__(self, sample: Sample) -> None:
         order = np.argsort(-sample[0])
@@ -85,7 +85,7 @@ def test_every_bound_holds_in_at_least_93_percent_of_validation_sets(kind: str, 
 
 
 def test_the_best_observed_mean_overestimates_the_true_mean() -> None:
-    """The check above can fail: the highest mean over all thresholds is far above what lies above it."""
+    """Shows that the check above can fail: the highest observed mean of all thresholds exceeds the true one."""
     truth = Population(draw("right or wrong", np.random.default_rng(1), 300_000))
     held = 0
     for seed in range(SETS):
@@ -97,7 +97,7 @@ def test_the_best_observed_mean_overestimates_the_true_mean() -> None:
 
 
 def test_a_threshold_is_accepted_although_no_simultaneous_bound_reaches_the_target() -> None:
-    """Chains of tests prove more than bounds of all thresholds at once: 99 objects as a model of cats has them."""
+    """Chains of tests have more power than simultaneous bounds: 99 objects as a model of cats has them."""
     rng = np.random.default_rng(4)
     sure = rng.random(99)
     quality = np.clip(0.62 + 0.22 * sure + rng.normal(0, 0.1, 99), 0, 1)
@@ -128,7 +128,7 @@ def test_no_threshold_is_chosen_for_bad_or_too_few_objects() -> None:
 
 
 def test_objects_with_equal_confidence_are_on_one_side_of_a_threshold() -> None:
-    """300 objects with one confidence are all above a threshold or none is."""
+    """Of 300 objects with one confidence, all or none are above a threshold."""
     counts = {t.objects for t in bound_thresholds([0.5] * 150 + [0.9] * 150, [0.2] * 150 + [0.95] * 150)}
     assert counts == {300, 150}
     threshold = choose_threshold([0.5] * 150 + [0.9] * 150, [0.2] * 150 + [0.95] * 150)

@@ -1,4 +1,4 @@
-"""Auto-segment finds objects from four points, obeys clicks, and says what is wrong with a question."""
+"""Auto-segment: masks from points, boxes and clicks, corrective clicks, weights, users' models, errors."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_grabcut_segments_the_object_without_weights() -> None:
 
 
 def test_grabcut_segments_a_thin_slanted_object() -> None:
-    """The quadrilateral of its extreme points is a sliver: erosion leaves no pixels to sample colors from."""
+    """The quadrilateral of its extreme points is very thin: eroded, it has no pixels to sample colors from."""
     image, mask = np.full((200, 200, 3), (70, 110, 60), np.uint8), np.zeros((200, 200), np.uint8)
     cv2.line(mask, (30, 170), (170, 30), 1, 14)
     image[mask > 0] = (190, 90, 50)
@@ -119,7 +119,7 @@ def test_decoding_extracted_features_equals_the_forward_pass() -> None:
 
 
 def test_the_mask_is_at_the_place_of_the_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The picture is rotated on its way through the network, and so must everything be that is marked on it."""
+    """The network rotates the image internally, and must rotate the prompts alike."""
     net, _ = load_weights(weights_paths()[0])
     photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
     cv2.circle(photo, (50, 60), 24, (220, 170, 40), -1)
@@ -208,7 +208,7 @@ def test_the_middles_of_a_boxs_sides_are_on_its_sides(corners: list[tuple[float,
 
 
 def test_real_cats_are_segmented_better_than_by_grabcut_alone() -> None:
-    """Single cats of the test photographs; the figures of record are scripts/benchmark autosegment's."""
+    """Single cats of the test photographs; scripts/benchmark autosegment measures on more."""
     ours, plain = [], []
     for path in sorted((DATA / "masks").glob("*.png")):
         mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 1
@@ -301,7 +301,7 @@ def test_the_likelihood_separates_the_objects_colors_from_the_background() -> No
 
 
 def make_model(path: Path, *, planes: int = 4) -> None:
-    """An ONNX model that calls an object whatever is redder than 128."""
+    """An ONNX model whose object is all pixels with red above 128."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
@@ -387,7 +387,7 @@ def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_large_image_has_the_mask_of_the_small_image_enlarged() -> None:
-    """An object of many pixels is enlarged in two steps, and only where it is."""
+    """The mask of a large object is enlarged in two steps, within its box."""
     image, mask = scene()
     large = np.asarray(cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST), np.uint8)
     points = [[8 * x + 4, 8 * y + 4] for x, y in extremes(mask)]
@@ -402,7 +402,7 @@ def test_a_large_image_has_the_mask_of_the_small_image_enlarged() -> None:
 def test_a_processor_without_16_bit_arithmetic_computes_in_32_bits(
     monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: torch.dtype
 ) -> None:
-    """Emulated, 16 bits take nine times as long; the outline is the same."""
+    """Emulated 16-bit arithmetic takes nine times as long; the mask is the same."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
     predictor = Predictor(*weights_paths())
     assert {p.dtype for net in predictor.nets for p in net.parameters()} == {dtype}
@@ -412,7 +412,7 @@ def test_a_processor_without_16_bit_arithmetic_computes_in_32_bits(
 
 
 def test_the_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
-    """Within a pixel at each end of a run; a hole, a part of its own and the image's border among them."""
+    """Within a pixel at each end of a run, including a hole, a separate part and the image's border."""
     window, shape = Window(-300.25, 120.5, 3000.0, SIZE), (3000, 2500)
     y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
     discs = np.hypot(x - 30, y - 80) - 45, 12 - np.hypot(x - 40, y - 90), np.hypot(x - 160, y - 150) - 25

@@ -1,4 +1,4 @@
-"""The scripts that train and measure auto-segment: masks match the drawn scenes, clicks are where people click."""
+"""The scripts that train and measure auto-segment: drawn scenes, training examples, simulated clicks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def square(left: int, right: int) -> np.ndarray:
 
 
 def clip_art() -> np.ndarray:
-    """(90, 120, 4) BGRA: a ring with a tail on nothing."""
+    """(90, 120, 4) BGRA: a ring with a tail on a transparent background."""
     picture = np.zeros((90, 120, 4), np.uint8)
     cv2.circle(picture, (45, 45), 35, (40, 90, 200, 255), 12)
     cv2.line(picture, (75, 45), (115, 80), (40, 90, 200, 255), 8)
@@ -60,7 +60,7 @@ def test_clicks_are_added_to_those_before() -> None:
 
 
 def test_the_score_of_a_method_that_follows_clicks_rises_with_each_click() -> None:
-    """A method that finds the left half, and around each click inside the columns next to it."""
+    """A method that segments the left half, and the columns near each click inside."""
 
     def obedient(question: Question) -> np.ndarray:
         found = square(10, 20)

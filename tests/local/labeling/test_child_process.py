@@ -131,7 +131,7 @@ HOSTILE = {
 
 
 def attempt(decode: Callable[[bytes], Any], content: bytes) -> Exception | None:
-    """What decoding ends in; noise may decode to noise."""
+    """Result of decoding, which may be noise."""
     try:
         decode(content)
     except Exception as error:
@@ -160,7 +160,7 @@ def test_an_mpo_is_read_as_its_first_jpeg() -> None:
 
 
 def test_an_answer_of_81_megapixels_is_in_memory_once() -> None:
-    """Peak of a process that reads one: its RGBA (324 MB), its indices (81 MB), and little else."""
+    """Peak memory of a process that reads one: RGBA (324 MB), indices (81 MB), and little more."""
     import base64
     import subprocess
     import sys

@@ -1,4 +1,4 @@
-"""Deadlines by a clock that does not jump when the machine's does."""
+"""The server's clock, which does not jump with the machine's clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gtseg.local.storage.store import Store
 
 
 class Machine:
-    """A wall clock that can be set, and a counter that cannot."""
+    """A wall clock that can be set, and a monotonic counter."""
 
     def __init__(self) -> None:
         self.wall, self.counter = 1_000_000.0, 500.0

@@ -1,4 +1,4 @@
-"""Colors of labels on the page: safe for color blindness, of the owner's choice, and never in a file."""
+"""Colors of labels on the page: color blindness, the owner's choice, tags."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_page() -> list[str]:
 
 
 def to_lab(colors: list[str], sight: Any) -> np.ndarray:
-    """ "#rrggbb" as somebody sees it -> (N, 3) CIE L*a*b* under D65."""
+    """ "#rrggbb", seen with the given color vision -> (N, 3) CIE L*a*b* under D65."""
     srgb = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     xyz = np.clip(linear @ np.array(sight).T, 0, 1) @ XYZ.T / (0.95047, 1, 1.08883)
@@ -74,7 +74,7 @@ def ciede2000(one: Any, other: Any) -> np.ndarray:
 
 
 def nearest(colors: list[str], sight: str) -> float:
-    """The smallest distance of any two."""
+    """The smallest distance between two colors."""
     lab = to_lab(colors, SIGHTS[sight])
     pairs = np.array(list(itertools.combinations(range(len(colors)), 2)))
     return float(ciede2000(lab[pairs[:, 0]], lab[pairs[:, 1]]).min())

@@ -1,4 +1,4 @@
-"""Votes, masks and mistakes: arithmetic on small arrays, one real mask of AWS, and how good three workers are."""
+"""Consolidation, mask encoding and simulated errors: small arrays, a real mask of AWS, accuracy of three workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated crowd as users run it: finds masks, is exact at error 0 and reproducible, beside unmodified clients."""
+"""The simulated crowd: lookup of masks, exactness at error 0, reproducibility; and unmodified AWS clients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def put_mask(folder: Path, name: str, mask: np.ndarray | None = None, mode: str 
 
 
 def run_crowd_until(desk: Desk, job: str, *arguments: str) -> dict[str, Any]:
-    """`gtseg local crowd` until the job has ended; its description."""
+    """Run `gtseg local crowd` until the job has ended; return the job's description."""
     command = [sys.executable, "-m", "gtseg.local.cli", "crowd", "--data", str(desk.aws.folder), *arguments]
     crowd = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:

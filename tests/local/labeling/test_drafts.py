@@ -1,4 +1,4 @@
-"""Unsubmitted work on the server, active time, submitted answers that are changed or sent back, questions, declines."""
+"""Drafts, active time, revision and return of answers, questions, declined tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["embedded"]  # the fixture
 
 
 class Room:
-    """A job of three objects, two workers each, at an engine that is stepped by hand."""
+    """A job of three objects with two workers each, and an engine that is run step by step."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded, self.store = embedded, embedded.store
@@ -253,7 +253,7 @@ def test_revisable_answers_delay_consolidation_but_not_the_end_of_the_job(room: 
 
 
 def label_first(room: Room, *people: Worker) -> int:
-    """Both answer one object, and it is labeled; its line."""
+    """Label one object by all workers; return its line."""
     for worker in people:
         task = room.lease(worker)
         room.answer(task, worker)

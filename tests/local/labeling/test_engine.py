@@ -1,4 +1,4 @@
-"""The engine, stepped by hand and killed around every single write: nothing is lost, nothing is doubled."""
+"""The engine, run step by step and killed around every write: no object is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ OBJECTS = 3
 
 
 class Killed(BaseException):
-    """What kill -9 is to the code: nothing after it runs."""
+    """Simulates kill -9: no later code of the step runs."""
 
 
 class FragileObjects(FolderObjects):
-    """S3 that kills its caller at the n-th write, before or after it is done."""
+    """Object storage that raises Killed at the n-th write, before or after writing."""
 
     countdown = 0
     before = True
@@ -112,7 +112,7 @@ def read_output(embedded: Embedded) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def finish(embedded: Embedded) -> dict[str, Any]:
-    """A new server process, as it were, on the same data folder: go on until the job ends."""
+    """Run a new engine on the same data folder until the job ends, as a restarted server does."""
     described, labeling = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})
     step_until_idle(labeling)
     described, _ = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})

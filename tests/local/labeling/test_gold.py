@@ -1,4 +1,4 @@
-"""Gold images: hidden among the others, scored per worker, and in nothing that a job gives out."""
+"""Gold images: their order among other tasks, scores per worker, and their absence from all output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def encode(mask: np.ndarray) -> bytes:
 
 
 def put_gold(desk: Desk, masks: list[np.ndarray]) -> dict[str, str]:
-    """The tag of a job with gold images that are none of its objects."""
+    """Return the tag of a job with gold images that are not its objects."""
     lines = [
         {
             "source-ref": desk.put(f"images/known-{n}.jpg", draw_picture(100 + n)),
@@ -78,7 +78,7 @@ def lease_or_end(desk: Desk, worker: Api, job: str) -> dict[str, Any] | None:
 
 
 def plain(desk: Desk, job: str) -> list[str]:
-    """The output manifest without the job's name and times."""
+    """Return the output manifest without job name and times."""
     lines = []
     for line in desk.manifest(job):
         metadata = line.pop(f"{job}-ref-metadata")

@@ -1,4 +1,4 @@
-"""The worker API: who may, what a task holds, which answers are refused, and what happens when many come at once."""
+"""The worker API: authentication, contents of a task, refused answers, concurrency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from polling import wait_for
 
 @pytest.fixture(scope="module")
 def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """Not the shared server: with a second workteam there, others' jobs would have to name theirs."""
+    """A separate server, because other tests' jobs rely on the shared one having a single workteam."""
     server = LocalAWS(tmp_path_factory.mktemp("labeling") / "aws")
     yield server
     server.stop()
@@ -185,7 +185,7 @@ def test_an_image_with_an_expired_lease_can_be_leased_again(local_aws: Any) -> N
 
 
 def png(width: int, height: int, rows: bytes, *, color_type: int = 6) -> bytes:
-    """A hand-made PNG; `rows` is what its IDAT inflates to."""
+    """A PNG with the given chunks; `rows` is the decompressed IDAT."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

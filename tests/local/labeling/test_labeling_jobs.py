@@ -1,4 +1,4 @@
-"""A labeling job from its creation to its output, over boto3 and the worker API, against a server process."""
+"""Labeling jobs from creation to output, over boto3 and the worker API, against a server process."""
 
 from __future__ import annotations
 
@@ -406,7 +406,7 @@ def test_tasks_of_the_public_crowd_are_offered_to_simulated_workers_only(desk: D
 
 
 def change_state(desk: Desk, sql: str, *values: Any) -> None:
-    """Stop the server as a crash does, change its data folder, start it again: time travel."""
+    """Kill the server, change its database, and restart it, for example to move times."""
     desk.aws.kill9()
     desk.aws.change_state(sql, *values)
     desk.aws.start()
@@ -470,7 +470,7 @@ def label_until(desk: Desk, job: str, tokens: list[str], *, answers: int) -> Non
     workers, given = [Api(desk.aws.url, token) for token in tokens], 0
 
     def answer_all() -> bool:
-        """Answer what there is for each worker now; whether this was the last."""
+        """Answer all available tasks of each worker; return whether the job has ended."""
         nonlocal given
         for worker in workers:
             while given < answers and (offer := worker("POST", f"/jobs/{job}/tasks"))[0] == 200:

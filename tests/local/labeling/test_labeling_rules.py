@@ -1,4 +1,4 @@
-"""What CreateLabelingJob refuses, in words that name the field; every rule is asked over boto3."""
+"""Errors of CreateLabelingJob, over boto3: every rule names its field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The crowd and the product read mask values by the same rule (gtseg.core.masks.class_values)."""
+"""Meaning of mask values: the crowd and the product use the same rule (gtseg.core.masks.class_values)."""
 
 from __future__ import annotations
 

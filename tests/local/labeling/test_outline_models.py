@@ -1,4 +1,4 @@
-"""Users' outline models: a file's family is known by its input names, and masks are where the clicks are."""
+"""Users' outline models: detection by input names, scaling of images and clicks, errors."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_models_are_detected_by_the_names_of_their_inputs(files: dict[str, list[
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1300, 900), (2400, 3300)])
 def test_the_mask_is_at_the_clicks(files: dict[str, list[Path]], family: str, shape: tuple[int, int]) -> None:
-    """A disc of 60 input pixels around the mean of the clicks: its position and size show the scaling used."""
+    """The model returns a disc of 60 input pixels around the mean of the clicks, which shows the scaling."""
     height, width = shape
     image = photo(height, width)
     mask = segment(image, [[200, 180]], inside=[[220, 200]], outside=[[20, 20]], models=files[family])

@@ -1,4 +1,4 @@
-"""People label while the server dies under them: no answer is lost, none counts twice."""
+"""A short load test with kills of the server."""
 
 from __future__ import annotations
 

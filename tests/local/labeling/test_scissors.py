@@ -1,4 +1,4 @@
-"""Intelligent scissors follow an edge, whatever the image's size, and refuse what is no place."""
+"""Intelligent scissors: paths along edges at any image size, caching, invalid points."""
 
 from __future__ import annotations
 

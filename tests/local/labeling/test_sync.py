@@ -1,4 +1,4 @@
-"""What is acknowledged is on disk: seen at the system's own calls in a real server, and the group commit by itself.
+"""Durability: what a response acknowledges is synced to disk. Traced in a real server, and unit tests of group commit.
 
 `scripts/trace_sync.py` proves the order with strace, row by row.
 """
@@ -35,13 +35,13 @@ os.fsync, os.fdatasync = traced(os.fsync), traced(os.fdatasync)
 
 
 class Traced:
-    """A server whose syncs are written down, and what was synced during a block."""
+    """A server whose sync calls are recorded, and the paths synced during a block."""
 
     def __init__(self, aws: Any, log: Path) -> None:
         self.aws, self.log = aws, log
 
     def synced(self, act: Any) -> list[str]:
-        """The paths below the data folder that were on disk, in order, when the answer had come."""
+        """The synced paths below the data folder, in order, at the time of the response."""
         before = self.log.stat().st_size
         act()
         with self.log.open() as file:
@@ -68,13 +68,13 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
 
 
 def in_a_loop_of_its_own(work: Coroutine[Any, Any, Any]) -> Any:
-    """In a thread: tests with a browser before this one leave a running loop in theirs."""
+    """Run a coroutine in a new thread, because browser tests leave a running loop in the main thread."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
 
 def is_whole(synced: list[str]) -> bool:
-    """Once each: objects/xx/number, its folder objects/xx, and the log that holds what becomes of it."""
+    """Return whether objects/xx/number, its folder objects/xx and the log were synced once each."""
     return sorted(path.count("/") for path in synced) == [0, 1, 2] and "objects.sqlite3-wal" in synced
 
 
@@ -135,7 +135,7 @@ def test_the_index_is_synced_before_a_state_that_refers_to_its_objects(tmp_path:
 
 
 class Slow:
-    """A sync that waits until it is let go; `count` of them have begun."""
+    """A sync function that blocks until released; `count` is the number of calls."""
 
     def __init__(self) -> None:
         self.count, self.begun, self.go = 0, threading.Semaphore(0), threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""A labeling job over third-party S3 services (moto, rclone) has the same output as over the data folder."""
+"""Labeling jobs over third-party S3 services (moto, rclone), compared with the data folder."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def serve_rclone(folder: Path) -> Iterator[str]:
 
 
 class MadeObjects(BucketObjects):
-    """Buckets that a test makes."""
+    """BucketObjects that can create buckets."""
 
     def create_bucket(self, bucket: str) -> None:
         config = Config(s3={"addressing_style": "path"})
@@ -85,7 +85,7 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def run_job(folder: Path, objects: Any) -> tuple[list[str], list[str], list[bytes]]:
-    """Names of what a job writes and its manifest, both without times, and the masks."""
+    """Run a job; return its output's keys and manifest without times, and the masks."""
     embedded = Embedded(store=Store(folder), objects=objects, url="http://localhost")
     labeling = start_job(embedded)
     step_until_idle(labeling)

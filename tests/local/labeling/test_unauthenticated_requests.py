@@ -1,4 +1,4 @@
-"""Limits on unauthenticated requests to a server with 1,024 open files, while workers go on."""
+"""Limits on unauthenticated requests to a server with 1,024 open files, while workers continue."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def desk(server: LocalAWS) -> Desk:
 
 
 def memory(aws: LocalAWS) -> int:
-    """Mebibytes that the server has in memory."""
+    """The server's resident memory in MiB."""
     return psutil.Process(aws.pid).memory_info().rss >> 20
 
 

@@ -1,4 +1,4 @@
-"""A data folder of version 0.1.0, served by this version: jobs, people, model and endpoint go on where they were."""
+"""A data folder of version 0.1.0 served by this version: jobs, workers, model, endpoint."""
 
 from __future__ import annotations
 

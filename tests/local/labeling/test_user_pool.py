@@ -1,4 +1,4 @@
-"""Cognito's ListUsers: who the people of a worker response are."""
+"""Cognito's ListUsers: members of the private team."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Label verification: people judge masks of an earlier job."""
+"""Label verification jobs and consolidation of verdicts."""
 
 from __future__ import annotations
 

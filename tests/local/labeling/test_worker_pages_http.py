@@ -1,4 +1,4 @@
-"""What a person's page asks beyond the worker API, and the owner's review desk, over HTTP."""
+"""Routes of the worker's pages and of the owner's review page, over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3 over the wire with boto3 and plain HTTP."""
+"""S3 with boto3 and plain HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs that people use, unmodified, against a real server."""
+"""Unmodified S3 programs against a real server."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ print(json.dumps(sorted(files.find("s3fs-bucket"))))
 
 
 def test_s3fs_reads_and_writes_files(shared_aws: Any) -> None:
-    """In an environment of its own: s3fs pins an older botocore than boto3 does here (scripts/install makes it)."""
+    """Runs in a separate environment (scripts/install), because s3fs pins an older botocore."""
     own = Path(__file__).parents[3] / ".venv" / "s3fs" / "bin" / "python"
     if not own.exists():
         assert not os.environ.get("CI"), f"{own}: scripts/install makes it"

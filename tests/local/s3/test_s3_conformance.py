@@ -1,4 +1,4 @@
-"""What S3 clients that nobody here wrote expect: the causes found with Ceph's s3-tests, and the list that runs them."""
+"""Behavior found with Ceph's s3-tests, and the list of their expected outcomes (scripts/conformance.toml)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sha256(data: bytes) -> str:
 
 
 def begin_upload(s3: Any, bucket: str, sizes: list[int], **parameters: Any) -> tuple[dict[str, Any], list[Any]]:
-    """An upload with SHA-256 checksums; what identifies it, and its parts."""
+    """Begin an upload with SHA-256 checksums; return its identifying members and its parts."""
     identity = {"Bucket": bucket, "Key": "k"}
     created = s3.create_multipart_upload(**identity, ChecksumAlgorithm="SHA256", **parameters)
     upload = {**identity, "UploadId": created["UploadId"]}

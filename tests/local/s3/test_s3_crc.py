@@ -1,4 +1,4 @@
-"""CRCs against published check values and zlib."""
+"""CRCs, compared with published check values and zlib."""
 
 from __future__ import annotations
 

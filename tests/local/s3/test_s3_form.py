@@ -1,4 +1,4 @@
-"""multipart/form-data as browsers send it, in pieces of any size."""
+"""Parsing of multipart/form-data in pieces of any size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9, a full disk, many at once: the old object or the new one, never half of one."""
+"""Writes under kill -9, full disks and concurrency: an object is either the old or the new one."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def count_files(folder: Path) -> int:
 
 
 def count_small(folder: Path) -> int:
-    """Bodies that are kept in the index, whether an object needs them or not."""
+    """The number of bodies stored in the index."""
     with contextlib.closing(sqlite3.connect(folder / "objects.sqlite3")) as connection:
         return int(connection.execute("SELECT COUNT(*) FROM small").fetchone()[0])
 
 
 def write_until_it_dies(client: Any, key: str, size: int, written: dict[str, str]) -> None:
-    """PUT version after version; `written` holds the last one that was confirmed."""
+    """PUT versions until the server dies; `written` is the last confirmed one."""
     version = 0
     try:
         while True:
@@ -119,7 +119,7 @@ def test_concurrent_listing_putting_and_deleting_never_fail(shared_aws: Any) -> 
 
 
 class Zeros:
-    """A file of zeros that takes no memory; boto3 reads it twice (checksum, body)."""
+    """A file of zeros without memory; boto3 reads it twice (checksum, body)."""
 
     def __init__(self, size: int) -> None:
         self.size, self.position = size, 0

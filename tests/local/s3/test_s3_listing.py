@@ -1,4 +1,4 @@
-"""Listings against the obvious algorithm over a sorted list of keys."""
+"""Listings, compared with a naive algorithm over a sorted list of keys."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every member of every S3 operation's input is read, refused, or ignored for a stated reason.
 
-Each member is sent by boto3 to the S3 of this process. A header or a query parameter counts as read if the code looks
+Each member is sent by boto3 to an in-process S3. A header or a query parameter counts as read if the code looks
 its name up while it answers; an element of an XML document if the operation's parser knows it (others are refused).
 """
 
@@ -36,7 +36,7 @@ OWN = ("PostObject", "PreflightRequest")  # of browsers; no operations of the se
 
 
 class Recorder(dict[str, str]):
-    """Headers or query parameters that remember which names were asked for."""
+    """Headers or query parameters that record the names looked up."""
 
     def __init__(self, values: dict[str, str]) -> None:
         super().__init__(values)
@@ -56,7 +56,7 @@ class Recorder(dict[str, str]):
 
 
 class Door:
-    """An S3 of this process that boto3 talks to without a network; `read`: what the last request's code looked up."""
+    """An in-process S3 for boto3 without a network; `read`: names looked up in the last request."""
 
     def __init__(self, folder: Path) -> None:
         self.objects, self.pool = FolderObjects(folder), ThreadPoolExecutor(2)
@@ -166,7 +166,7 @@ SPECIAL = {
 
 
 def parameters_of(door: Door, operation: str) -> dict[str, Any]:
-    """A request that succeeds, or is refused for what is not there, in a bucket with one object and one upload."""
+    """Parameters of a request that succeeds, or fails on a missing resource (bucket: one object, one upload)."""
     client, given = door.client, {"Bucket": "b-1", "Key": "k"}
     for call in (
         lambda: client.create_bucket(Bucket="b-1"),
@@ -187,7 +187,7 @@ CHANGING = ("DeleteObject", "DeleteBucket", "CompleteMultipartUpload", "AbortMul
 
 
 def is_accounted_for(door: Door, operation: str, name: str, shape: Any, *, parameters: dict[str, Any]) -> bool:
-    """Whether the member is looked up, refused, or in the list of what may be ignored."""
+    """Return whether the member is looked up, refused, or in the list of ignored members."""
     header = shape.serialization.get("name", name)
     lowered = header.lower() if shape.serialization["location"] == "header" else header
     if lowered in IGNORED:

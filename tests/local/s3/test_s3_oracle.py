@@ -1,4 +1,4 @@
-"""Any sequence of S3 calls gives what moto's S3 gives, where moto is right.
+"""Sequences of S3 calls, compared with moto's S3.
 
 Compared: bodies, ETags, metadata, listings, error codes. Left out, because moto differs from AWS: If-Match on objects
 that are missing, continuation tokens (opaque), copies onto themselves, a StartAfter inside of a common prefix (moto
@@ -38,7 +38,7 @@ def oracle() -> Iterator[Any]:
 
 
 def run_call(client: Any, name: str, parameters: dict[str, Any]) -> Any:
-    """What a call answers, without what may differ; an error is its code."""
+    """Return a call's result without members that may differ; for an error, its code."""
     try:
         answer = getattr(client, name)(**parameters)
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""The portal's gate: one test per rule, each over every route that there is."""
+"""The portal's access control: one test per rule, each over every route."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from gtseg.local.storage.store import Store
 
 
 class Portal:
-    """The portal without a server: ASGI calls, one at a time."""
+    """The portal without a server; calls its ASGI application directly."""
 
     def __init__(self, folder: Path) -> None:
         self.store = Store(folder)

@@ -1,4 +1,4 @@
-"""The portal over HTTP: who gets in, who sees what, what nobody can do."""
+"""The portal over HTTP: sign-in, sessions, access to pages, security headers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_worker(aws: Any) -> tuple[str, str]:
 
 
 def sign_in(aws: Any, token: str) -> dict[str, str]:
-    """The Cookie header that a browser would send from now on."""
+    """Sign in; return the Cookie header for later requests."""
     status, headers, body = ask(aws, "POST", "/_portal/api/session", body={"token": token}, headers=GUARD)
     assert status == 200, body
     cookie = SimpleCookie(headers["set-cookie"])

@@ -1,4 +1,4 @@
-"""Masks turned as their photographs are shown."""
+"""EXIF orientation of masks and points."""
 
 from __future__ import annotations
 
