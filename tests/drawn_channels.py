@@ -1,4 +1,4 @@
-"""Tiny drawn training data and the requests of jobs on it, for tests that run the embedded SageMaker for real."""
+"""Small drawn training data, and requests of training jobs for it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def training_request(name: str, bucket: str, **hyperparameters: str) -> dict[str
 
 
 def await_job(sagemaker: Any, name: str, *, seconds: float = 90) -> dict[str, Any]:
-    """The Describe answer of a training job that has ended."""
+    """Return the description of a training job that has ended."""
 
     def look() -> dict[str, Any] | None:
         answer = sagemaker.describe_training_job(TrainingJobName=name)
@@ -86,7 +86,7 @@ def await_job(sagemaker: Any, name: str, *, seconds: float = 90) -> dict[str, An
 
 @functools.lru_cache
 def train_artifact() -> bytes:
-    """A model.tar.gz of the algorithm itself, trained once for all tests of this process."""
+    """Return a model.tar.gz of the algorithm, trained once per process."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for channel_name, numbers in (("train", range(6)), ("validation", range(100, 103))):

@@ -1,4 +1,4 @@
-"""The data folder of 0.1.0 that tests/data keeps, as though it had been made a moment ago."""
+"""Data folder of 0.1.0 from tests/data, with its times moved to now."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_facts() -> dict[str, Any]:
 
 
 def unpack(folder: Path) -> None:
-    """Unpack the folder and move labeling's times to now: leases and jobs end after so many hours and days."""
+    """Unpack the folder and move the times of labeling to now, because leases and jobs expire."""
     with tarfile.open(KEPT / "folder.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     connection = sqlite3.connect(folder / "state.sqlite3")
@@ -38,5 +38,5 @@ def unpack(folder: Path) -> None:
 
 
 def copy_in_use(folder: Path, target: Path) -> None:
-    """The folder as kill -9 leaves it: copied while it is open."""
+    """Copy the folder while it is open: the state after kill -9."""
     shutil.copytree(folder, target)

@@ -1,4 +1,4 @@
-"""The embedded AWS as users start it: a real process on a port of its own, with a data folder of its own."""
+"""Embedded AWS as a process with its own port and data folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LocalAWS:
         self.start()
 
     def start(self, *, port: int = 0) -> None:
-        """`port`: the one of an earlier start (`aws.port`), so that whoever was connected finds the server again."""
+        """Start the server; `port` of an earlier start (`aws.port`) keeps its address."""
         command = [*self._command(), "--data", str(self.folder), "--port", str(port), "--region", self.region]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -70,7 +70,7 @@ class LocalAWS:
         return printed.readline().strip()
 
     def _limit_files(self) -> None:
-        """`ulimit -n`, in the server's process."""
+        """Set `ulimit -n` in the server's process."""
         assert self.open_files is not None
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, self.open_files))
 
@@ -85,7 +85,7 @@ class LocalAWS:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `gtseg local exec` sets for a command, on top of the caller's environment without other AWS settings."""
+        """Return the variables that `gtseg local exec` sets, added to the caller's without other AWS settings."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {
             **kept,
@@ -100,9 +100,9 @@ class LocalAWS:
         }
 
     def billed_environment(self, *, via: str = "") -> dict[str, str]:
-        """The same with SageMaker at a host name of AWS's, where work costs money; HTTP_PROXY leads to this server.
+        """Return the same with SageMaker at a host name of AWS, where work is billed; HTTP_PROXY is this server.
 
-        S3 keeps the server's own address. `via`: a proxy in front of the server that is to see every request.
+        S3 keeps the server's address. `via`: a proxy in front of the server for all requests.
         """
         here = via or self.url
         return {
@@ -116,7 +116,7 @@ class LocalAWS:
         }
 
     def client(self, service: str, *, config: Config | None = None, **overrides: Any) -> Any:
-        """A boto3 client of this server, with its credentials and standard retries."""
+        """Return a boto3 client of this server with its credentials and standard retries."""
         settings = {
             "endpoint_url": self.url,
             "region_name": self.region,
@@ -127,23 +127,23 @@ class LocalAWS:
         return boto3.Session().client(service, **{**settings, **overrides})
 
     def calls(self) -> list[dict[str, Any]]:
-        """DATA/calls.jsonl: the calls that changed something, in order."""
+        """Return DATA/calls.jsonl: the changing calls, in order."""
         return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
 
     def kill9(self) -> None:
         self._end(signal.SIGKILL)
 
     def change_state(self, sql: str, *values: Any) -> None:
-        """Change the data folder of a server that was killed, as if time had passed there.
+        """Run statements on the database of a killed server.
 
-        A bare SQLite connection would fold the write-ahead log into the file and leave the mark of a server at work.
+        A plain SQLite connection would checkpoint the write-ahead log and leave the mark of a running server.
         """
         with contextlib.closing(Database(self.folder / "state.sqlite3")) as database:
             with database.write() as connection:
                 connection.execute(sql, values)
 
     def stop(self) -> int:
-        """SIGTERM; the exit status."""
+        """Send SIGTERM and return the exit status."""
         return self._end(signal.SIGTERM)
 
     def restart(self) -> None:

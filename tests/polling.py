@@ -1,4 +1,4 @@
-"""Waiting for another process: the one place in the tests that sleeps, and never longer than a limit."""
+"""Bounded waiting for another process; the only module of the tests that sleeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 def wait_for(condition: Callable[[], T], *, seconds: float = 60, every: float = 0.02) -> T:
     """Return the first true value of `condition()`.
 
-    Fails after `seconds`: a bound for a condition that never becomes true, not a claim about speed.
+    Fails after `seconds`; this is a bound and not a claim about speed.
     """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -23,5 +23,5 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 60, every: float = 
 
 
 def pause(seconds: float) -> None:
-    """The `sleep` of code that polls a real server, shortened."""
+    """Sleep for a shorter time; the `sleep` of code that polls a real server."""
     time.sleep(min(seconds, 0.05))

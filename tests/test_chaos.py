@@ -1,4 +1,4 @@
-"""The short form of scripts/chaos: five cells of its matrix, and that the matrix itself cannot pass by accident."""
+"""Short form of scripts/chaos: five cells of its matrix, and the checks of the matrix itself."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_a_command_repeated_after_a_fault_has_the_undisturbed_result(bench: Any,
     assert cell.fired > 0
 
 
-class Pretended:
-    """A bench whose commands all end well, with calls and results of the test's own."""
+class ScriptedBench:
+    """Bench whose commands all succeed, with given calls and results."""
 
     said = ""
 
@@ -81,12 +81,12 @@ ONE, TWO = (
 @pytest.mark.parametrize(
     ("fired", "pretended", "words"),
     [
-        (1, Pretended(calls=ONE, result=["c-label-1"]), "ok"),
-        (0, Pretended(calls=ONE, result=["c-label-1"]), "did not fire"),
-        (1, Pretended(calls=TWO, result=["c-label-1"]), "2 instead of 1"),
-        (1, Pretended(calls=[], result=["c-label-1"]), "0 instead of 1"),
-        (1, Pretended(calls=ONE, result=["other"]), "instead of"),
-        (1, Pretended(calls=ONE, result=["c-label-1"], code=1), "exit code 1"),
+        (1, ScriptedBench(calls=ONE, result=["c-label-1"]), "ok"),
+        (0, ScriptedBench(calls=ONE, result=["c-label-1"]), "did not fire"),
+        (1, ScriptedBench(calls=TWO, result=["c-label-1"]), "2 instead of 1"),
+        (1, ScriptedBench(calls=[], result=["c-label-1"]), "0 instead of 1"),
+        (1, ScriptedBench(calls=ONE, result=["other"]), "instead of"),
+        (1, ScriptedBench(calls=ONE, result=["c-label-1"], code=1), "exit code 1"),
     ],
 )
 def test_a_cell_holds_only_if_its_fault_fired_and_calls_result_and_exit_code_are_right(

@@ -1,4 +1,4 @@
-"""scripts/chaos_storage: what a cell asserts, on answers, objects and servers of the test."""
+"""scripts/chaos_storage: one cell, and the completeness of the matrix."""
 
 from __future__ import annotations
 

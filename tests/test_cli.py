@@ -1,4 +1,4 @@
-"""The first commands as people and scripts use them: real processes, a real server, exit codes, stdout and stderr."""
+"""The first commands as processes against a real server: exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_watch_draws_a_bar_on_a_terminal_and_ctrl_c_ends_it_with_130(folder: Fol
 
 
 class Aws:
-    """Clients that are on AWS, as far as the question of money goes."""
+    """Clients that count as AWS's for prices."""
 
     def is_aws(self, service: str) -> bool:
         return True

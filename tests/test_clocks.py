@@ -1,4 +1,4 @@
-"""No test sleeps or measures time: tests wait for conditions and make claims about counts, order and events."""
+"""No test sleeps or measures time; tests wait for conditions and check counts, order and events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALLOWED = {
 
 
 def clocks_of(code: str) -> set[str]:
-    """The functions of `time` that the code names, except those that only read the date."""
+    """Return the functions of `time` that the code uses, except those that only read the date."""
     tree = ast.parse(code)
     imported = {
         alias.name

@@ -1,4 +1,4 @@
-"""docs/deployment.md: its unit is one that systemd takes, its commands are ones that gtseg has."""
+"""docs/deployment.md: systemd accepts its unit, gtseg accepts its commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_EXPOSED = 25
 
 
 def commands() -> list[str]:
-    """Every `gtseg ...` of the page, in blocks, sentences and the unit."""
+    """Return every `gtseg ...` command of the page, from blocks, sentences and the unit."""
     text = re.sub(r"\$\([^)]*\)", "x", PAGE)
     found = re.findall(r"(?:^    |`|bin/)(?:\S+=\S+ )*(gtseg(?: [^`\n#]*)?)(?=[`\n#])", text, re.MULTILINE)
     return sorted({" ".join(words.split()) for words in found})

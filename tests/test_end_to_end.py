@@ -1,4 +1,4 @@
-"""The first half of the sentence as a person runs it: one command, real photographs, no AWS account."""
+"""From photographs to a dataset with one command and without an AWS account."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GTSEG = [sys.executable, "-m", "gtseg"]
 
 @dataclass
 class Person:
-    """Someone with a folder of photographs, an empty home for the embedded AWS, and no AWS settings of their own."""
+    """A user with a folder of photographs, an empty data folder, and no AWS settings."""
 
     folder: Path
     outputs: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Person:
         )
 
     def start(self, *, images: int, **settings: Any) -> None:
-        """gtseg init, then edit the labels' table and put the photographs where gtseg.toml says."""
+        """Run gtseg init, edit the table of labels and copy the photographs to the folder of gtseg.toml."""
         assert self.gtseg("init", "--name", "cats").returncode == 0
         (self.folder / "images").mkdir()
         for path in sorted((CATS / "images").iterdir())[:images]:
@@ -73,7 +73,7 @@ class Person:
 
 @dataclass
 class Kept:
-    """What the embedded AWS keeps of the run, read with boto3 as anybody's program would."""
+    """Contents of the run on the embedded AWS, read with boto3."""
 
     s3: Any
     bucket: str = "gtseg-123456789012-us-east-1"
@@ -85,7 +85,7 @@ class Kept:
         return [json.loads(line) for line in self.read("objects.jsonl").splitlines()]
 
     def annotations(self) -> dict[str, np.ndarray]:
-        """Class indices (H, W) uint8 by the photograph's stem."""
+        """Return (H, W) uint8 class indices by the photograph's stem."""
         found = {}
         for line in self.objects():
             image = Image.open(io.BytesIO(self.read(f"channels/{line['annotation']}")))
@@ -113,7 +113,7 @@ def person(tmp_path: Path) -> Person:
 
 @pytest.fixture
 def kept(start_local_aws: Callable[..., Any]) -> Callable[[], Any]:
-    """Another process starts the person's embedded AWS again, in the first folder of `start_local_aws`."""
+    """Start the user's embedded AWS again, in the first folder of `start_local_aws`."""
     servers: list[Any] = []
 
     @contextlib.contextmanager

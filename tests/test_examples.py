@@ -1,4 +1,4 @@
-"""docs/examples.md, executed: every block of it, as it stands, against a real embedded AWS."""
+"""docs/examples.md: every block is executed against the embedded AWS."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ socket.socket.connect = refuse
 
 @pytest.fixture
 def outbound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every Python process of the test refuses to connect to any other machine; the file lists who tried."""
+    """Make every Python process of the test refuse connections to other machines; the file lists attempts."""
     (tmp_path / "offline").mkdir()
     (tmp_path / "offline" / "sitecustomize.py").write_text(BLOCKER)
     log = tmp_path / "outbound.log"
@@ -53,7 +53,7 @@ def block(number: int) -> str:
 
 
 def run(number: int, folder: Path, server: Any) -> str:
-    """The section's block under bash, stopping at the first command that fails; what it printed."""
+    """Run the section's block in bash up to the first failing command and return its output."""
     scripts = folder / "bin"
     scripts.mkdir()
     (scripts / "gtseg").write_text(f'#!/bin/sh\nexec {sys.executable} -W ignore -m gtseg "$@"\n')

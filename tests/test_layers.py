@@ -1,4 +1,4 @@
-"""Who may import whom: the layers of the package, read from the code's own import statements."""
+"""Import layers of the package, checked on its import statements."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def layer_of(name: str) -> str | None:
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """Absolute dotted names that a module imports, relative imports resolved, TYPE_CHECKING ones included."""
+    """Yield the absolute dotted names that a module imports, also those under TYPE_CHECKING."""
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]

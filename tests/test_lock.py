@@ -1,4 +1,4 @@
-"""CI installs what is locked: every package of pyproject.toml is there, pinned, with hashes."""
+"""Lock files of CI: every package of pyproject.toml, pinned, with hashes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("local", "geo", "dev", "sagemaker")
-"""What scripts/test installs."""
+"""Extras that scripts/test installs."""
 
 
 def normal(name: str) -> str:
@@ -16,7 +16,7 @@ def normal(name: str) -> str:
 
 
 def locked(name: str) -> dict[str, str]:
-    """Each package's entry, its hashes included."""
+    """Return each package's entry with its hashes."""
     entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
     return {normal(entry.split("==")[0]): entry for entry in entries if not entry.startswith("#")}
 

@@ -1,4 +1,4 @@
-"""The wheel and the source distribution: built, installed, and at work without a network."""
+"""Wheel and source distribution: built, installed, and run without a network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel's package alone, and a guard that forbids the network to whoever imports it."""
+    """Return a folder with the wheel's package alone and a sitecustomize.py that forbids network access."""
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
     subprocess.run([*pip, "--target", str(target), str(built[0])], check=True, capture_output=True, timeout=120)
@@ -54,7 +54,7 @@ def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 
 
 def run(installed: Path, *arguments: str, cwd: Path) -> str:
-    """The output of Python on the installed wheel; its dependencies are those of this environment."""
+    """Return the output of Python with the installed wheel and the dependencies of this environment."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GTSEG_", "PYTHON"))}
     paths = os.pathsep.join((str(installed), sysconfig.get_path("purelib"), *sys.path[1:]))
     done = subprocess.run(

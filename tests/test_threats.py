@@ -1,4 +1,4 @@
-"""Attacks of docs/threat-model.md that no other test tries; and that every test that the page names is there."""
+"""Attacks of docs/threat-model.md without a test elsewhere; the existence of every test that the page names."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_guessed_owner_token_is_refused(shared_aws: Any, header: str) -> None:
 
 
 def test_a_server_with_a_certificate_encrypts_and_clients_refuse_another_certificate(tmp_path: Path) -> None:
-    """`gtseg local up --tls-cert --tls-key` answers clients that trust the certificate, and nobody in plain text."""
+    """`gtseg local up --tls-cert --tls-key` serves clients that trust the certificate, and no plain HTTP."""
     import sys
 
     make = [
@@ -264,7 +264,7 @@ def test_unsigned_headers_of_a_presigned_url_are_refused(shared_aws: Any, versio
 
 
 def test_stored_html_cannot_run_scripts_in_the_portals_origin(shared_aws: Any) -> None:
-    """An HTML object, opened by a signed-in owner, is of the portal's origin: no script and no form of it may run."""
+    """An HTML object opened by the owner has the portal's origin: no script or form of it may run."""
     s3, bucket = shared_aws.client("s3"), f"pages-{uuid.uuid4().hex[:8]}"
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="x.html", Body=b"<script>1</script>", ContentType="text/html")

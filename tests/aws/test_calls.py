@@ -1,4 +1,4 @@
-"""What the doors to SageMaker share: tags of every page, tags that are hidden, things that are missing."""
+"""Common parts of the SageMaker clients: tags of all pages, unreadable tags, missing resources."""
 
 from __future__ import annotations
 

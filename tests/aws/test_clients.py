@@ -12,8 +12,8 @@ from gtseg.errors import AWSError, GtsegError, SettingsError
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    """No credentials, no region, no configuration."""
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """Remove credentials, region and configuration."""
     for name in [
         "AWS_PROFILE",
         "AWS_REGION",
@@ -53,7 +53,7 @@ def test_the_error_code_of_a_head_request_is_its_status() -> None:
 
 
 def test_every_botocore_error_is_translated() -> None:
-    """Each class that botocore defines, raised with whatever its message asks for."""
+    """Raise each class that botocore defines, with the fields of its message."""
 
     class Anything(dict):  # type: ignore[type-arg]
         def __missing__(self, key: str) -> str:
@@ -84,19 +84,19 @@ def test_an_unknown_profile_is_a_settings_error_that_names_it() -> None:
         _ = Clients(region="us-east-1", profile="nobody-has-this").s3
 
 
-def whose(clients: Clients) -> tuple[bool, bool, bool]:
-    """Whether labeling, the rest of SageMaker and S3 are AWS's."""
+def are_awss(clients: Clients) -> tuple[bool, bool, bool]:
+    """Return whether labeling, the rest of SageMaker, and S3 are AWS's."""
     return clients.is_aws("labeling"), clients.is_aws("sagemaker"), clients.is_aws("s3")
 
 
 def test_a_service_is_awss_or_not_by_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert whose(Clients(region="us-east-1")) == (True, True, True)
+    assert are_awss(Clients(region="us-east-1")) == (True, True, True)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")  # a MinIO of one's own beside SageMaker
-    assert whose(Clients(region="us-east-1")) == (True, True, False)
+    assert are_awss(Clients(region="us-east-1")) == (True, True, False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.168.1.20:4566")  # a server of the team's network
-    assert whose(Clients(region="us-east-1")) == (False, False, False)
+    assert are_awss(Clients(region="us-east-1")) == (False, False, False)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://vpce-1.api.sagemaker.us-east-1.vpce.amazonaws.com")
-    assert whose(Clients(region="us-east-1")) == (True, True, False)
+    assert are_awss(Clients(region="us-east-1")) == (True, True, False)
 
 
 def test_the_users_retry_configuration_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A truncated or malformed answer is requested again; the bytes of an object are not examined."""
+"""Damaged responses: truncated or malformed ones are requested again; bytes of objects are not examined."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_a_short_or_malformed_response_or_an_error_without_a_code_is_damaged(
     assert is_damaged(status, body, headers) == expected
 
 
-class Liar:
-    """Answers by script, the last answer again and again: (status, content type, body, length that it claims)."""
+class ScriptedServer:
+    """Sends scripted responses, the last one repeatedly: (status, content type, body, Content-Length)."""
 
     def __init__(self) -> None:
         self.script: list[tuple[int, str, bytes, int]] = []
@@ -70,8 +70,8 @@ class Liar:
 
 
 @pytest.fixture
-def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
-    liar = Liar()
+def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    liar = ScriptedServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -110,7 +110,7 @@ def whole(body: bytes, kind: str = "text/xml", status: int = 200) -> tuple[int, 
     return status, kind, body, len(body)
 
 
-def test_a_truncated_or_altered_query_response_is_requested_again(liar: Liar) -> None:
+def test_a_truncated_or_altered_query_response_is_requested_again(liar: ScriptedServer) -> None:
     cut = (200, "text/xml", IDENTITY[:150], len(IDENTITY))
     altered = whole(IDENTITY.replace(b"<Account>123", b"<Account>1g3"))
     liar.script = [cut, whole(IDENTITY.replace(b"</Arn>", b"<zArn>")), altered, whole(IDENTITY)]
@@ -118,14 +118,14 @@ def test_a_truncated_or_altered_query_response_is_requested_again(liar: Liar) ->
     assert liar.asked == 4
 
 
-def test_a_caller_identity_that_stays_damaged_is_an_error(liar: Liar) -> None:
+def test_a_caller_identity_that_stays_damaged_is_an_error(liar: ScriptedServer) -> None:
     liar.script = [whole(IDENTITY.replace(b"123456789012", b"1g3456789012"))]
     with pytest.raises(AWSError, match=r"1g3456789012.* is not a 12-digit account ID"):
         _ = Clients().account
 
 
-def test_an_altered_error_response_is_not_reduced_to_its_status(liar: Liar) -> None:
-    """S3's 404 with a broken body would be "404" and not NoSuchCORSConfiguration."""
+def test_an_altered_error_response_is_not_reduced_to_its_status(liar: ScriptedServer) -> None:
+    """A 404 of S3 with a damaged body would have the code "404" instead of NoSuchCORSConfiguration."""
     missing = b"<Error><Code>NoSuchCORSConfiguration</Code><Message>m</Message></Error>"
     broken = whole(missing.replace(b"</Code>", b"z/Code>"), "application/xml", 404)
     liar.script = [broken, whole(missing, "application/xml", 404)]
@@ -134,7 +134,7 @@ def test_an_altered_error_response_is_not_reduced_to_its_status(liar: Liar) -> N
     assert liar.asked == 2
 
 
-def test_an_altered_json_response_is_requested_again(liar: Liar) -> None:
+def test_an_altered_json_response_is_requested_again(liar: ScriptedServer) -> None:
     good = b'{"LabelingJobSummaryList": []}'
     kind = "application/x-amz-json-1.1"
     liar.script = [whole(good[:-1] + b"(", kind), (200, kind, good[:9], len(good)), whole(good, kind)]
@@ -142,7 +142,7 @@ def test_an_altered_json_response_is_requested_again(liar: Liar) -> None:
     assert liar.asked == 3
 
 
-def test_the_bytes_of_an_object_are_not_examined(liar: Liar) -> None:
+def test_the_bytes_of_an_object_are_not_examined(liar: ScriptedServer) -> None:
     liar.script = [whole(b"{ no json", "application/json")]
     assert Clients().s3.get_object(Bucket="b", Key="k")["Body"].read() == b"{ no json"
     assert liar.asked == 1

@@ -1,4 +1,4 @@
-"""The door to Ground Truth, on a real embedded AWS."""
+"""Ground Truth client against the embedded AWS, and against scripted responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def truth(shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> GroundTruth:
 
 
 def request(truth: GroundTruth, name: str, **changes: Any) -> dict[str, Any]:
-    """A job over one image in a bucket of its own."""
+    """Request of a job for one image in a bucket of its own."""
     s3, bucket = truth._clients.s3, f"b-{name}"
     s3.create_bucket(Bucket=bucket)
     from gtseg.core.labeling.label_file import label_file
@@ -99,8 +99,8 @@ def test_the_accounts_private_team_is_listed_with_its_portal(truth: GroundTruth)
     assert team.portal
 
 
-class Told:
-    """A SageMaker client that answers by script; the last answer is repeated."""
+class ScriptedClient:
+    """SageMaker client with scripted responses; the last one is repeated."""
 
     def __init__(self, *script: dict[str, Any]) -> None:
         self.script, self.asked = list(script), 0
@@ -112,11 +112,11 @@ class Told:
     describe_labeling_job = create_labeling_job = list_workteams = answer
 
     @property
-    def labeling(self) -> Told:
+    def labeling(self) -> ScriptedClient:
         return self
 
 
-def ask(told: Told) -> GroundTruth:
+def ask(told: ScriptedClient) -> GroundTruth:
     return GroundTruth(told, sleep=lambda seconds: None)  # type: ignore[arg-type]
 
 
@@ -134,10 +134,10 @@ JOB = {
 
 
 def test_the_end_of_a_job_must_be_described_twice() -> None:
-    told = Told(JOB | {"LabelCounters": {"TotalLabeled": 8}}, JOB)
+    told = ScriptedClient(JOB | {"LabelCounters": {"TotalLabeled": 8}}, JOB)
     assert ask(told).describe_job("Pets").counters == {"TotalLabeled": 3}
     assert told.asked == 3
-    running = Told(JOB | {"LabelingJobStatus": "InProgress"})
+    running = ScriptedClient(JOB | {"LabelingJobStatus": "InProgress"})
     assert not ask(running).describe_job("Pets").is_over
     assert running.asked == 1
 
@@ -152,13 +152,13 @@ def test_the_end_of_a_job_must_be_described_twice() -> None:
     ],
 )
 def test_an_implausible_response_is_requested_again(damaged: dict[str, Any]) -> None:
-    told = Told(damaged, damaged, JOB)
+    told = ScriptedClient(damaged, damaged, JOB)
     assert ask(told).describe_job("Pets").arn == ARN
     assert told.asked == 4
 
 
 def test_an_arn_of_another_job_is_refused() -> None:
-    told = Told({"LabelingJobArn": ARN.replace("12345", "1g345")}, {"LabelingJobArn": ARN})
+    told = ScriptedClient({"LabelingJobArn": ARN.replace("12345", "1g345")}, {"LabelingJobArn": ARN})
     assert ask(told).create_job({"LabelingJobName": "Pets"}) == ARN
 
 
@@ -168,6 +168,6 @@ def test_an_implausible_team_is_requested_again() -> None:
         "WorkteamArn": "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/t",
     }
     damaged = [{"Workteams": [team | {"WorkteamName": "u"}]}, {"W0rkteams": [team]}]
-    told = Told(*damaged, {"Workteams": [team]})
+    told = ScriptedClient(*damaged, {"Workteams": [team]})
     assert [team.name for team in ask(told).list_workteams()] == ["t"]
-    assert ask(Told({})).list_workteams() == []
+    assert ask(ScriptedClient({})).list_workteams() == []

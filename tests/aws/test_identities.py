@@ -1,4 +1,4 @@
-"""Names of a private workforce's people, from Amazon Cognito's answers."""
+"""Names of a private workforce's workers, from responses of Amazon Cognito."""
 
 from __future__ import annotations
 

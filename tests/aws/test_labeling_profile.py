@@ -1,4 +1,4 @@
-"""The labeling profile: its own endpoint, region and keys, whatever the environment says of the other side."""
+"""The labeling profile: its endpoint, region and keys do not depend on the settings for AWS."""
 
 from __future__ import annotations
 

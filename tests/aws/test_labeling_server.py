@@ -1,4 +1,4 @@
-"""What a labeling server says of itself: read where it is one, and never more of it than it can have to say."""
+"""Health of a labeling server: read up to a limit, None for other servers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEALTH = {"version": "0.2.0", "storage": STORAGE, "backlog": {"objects": 3}}
 
 
 class Server:
-    """Answers every GET with `status` and `body`; counts the bytes that were taken."""
+    """Responds to every GET with `status` and `body`, and counts the sent bytes."""
 
     status, body = 200, b""
     sent = 0

@@ -1,4 +1,4 @@
-"""botocore's own descriptions, whoever decodes them."""
+"""Decoding of botocore's service models."""
 
 from __future__ import annotations
 

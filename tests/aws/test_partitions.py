@@ -1,4 +1,4 @@
-"""Whose an endpoint is, held against the suffixes that botocore knows."""
+"""Whether an endpoint is AWS's, compared with the suffixes of botocore."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_a_product_of_another_form_has_no_price(product: str) -> None:
 
 
 class Remote(Clients):
-    """Clients that take themselves for AWS's, with a price list that answers as the service model says."""
+    """Clients that count as AWS's, with a price list whose responses follow the service model."""
 
     def __init__(self, stub: Any) -> None:
         super().__init__(region="eu-west-1")

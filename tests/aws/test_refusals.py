@@ -1,4 +1,4 @@
-"""Every refusal of AWS says what to do, and ends a command with the documented exit code."""
+"""Every error of AWS has a remedy and the documented exit code."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ CALLS: dict[str, Callable[[Clients], Any]] = {
 
 @pytest.fixture(scope="module")
 def false_aws() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(address, {"answer": (status, content type, body)}) of a server that is no AWS."""
+    """Yield (address, {"answer": (status, content type, body)}) of a server that is not AWS."""
     told: dict[str, Any] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -222,7 +222,7 @@ def false_aws() -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Clients]:
-    """Clients with keys of whatever answers at an address; nobody waits between attempts."""
+    """Return clients with keys for an address, without pauses between attempts."""
     for name, value in {
         "ACCESS_KEY_ID": "a",
         "SECRET_ACCESS_KEY": "b",
@@ -281,9 +281,9 @@ def test_a_well_formed_response_of_another_service_is_an_error_without_retries(
 
 
 def test_an_unreachable_port_is_given_up_after_a_few_attempts_and_named(at: Callable[[str], Clients]) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     for call in CALLS.values():
         with pytest.raises(AWSError, match=url.removeprefix("http://")) as caught:
             call(at(url))
@@ -352,7 +352,7 @@ def test_missing_access_to_tags_is_no_error(code: str) -> None:
 
 
 class DeniedLogs:
-    """Clients whose CloudWatch Logs says no."""
+    """Clients whose requests to CloudWatch Logs are denied."""
 
     def __init__(self, code: str) -> None:
         self.logs, self.code, self.asked = self, code, 0

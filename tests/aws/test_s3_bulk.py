@@ -1,4 +1,4 @@
-"""The bulk data plane against the embedded AWS, and against a server that answers badly on purpose."""
+"""Bulk data plane of S3 against the embedded AWS, and against a server with faulty responses."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_no_credentials_are_exit_code_4(clients: Clients, bucket: str, monkeypat
 # ---- a server that says what it is told to say
 
 
-class Liar:
-    """Answers one request after the other with the next of `answers` (bytes, or None: closes without a word)."""
+class FaultyServer:
+    """Sends the next of `answers` for each request (bytes, or None: closes the connection)."""
 
     def __init__(self, answers: list[bytes | None]) -> None:
         self.answers, self.requests = list(answers), []
@@ -147,12 +147,12 @@ class Liar:
 
 
 @pytest.fixture
-def lie(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Bulk, Liar]]]:
+def lie(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Bulk, FaultyServer]]]:
     monkeypatch.setattr(bulk_module, "BACKOFF_SECONDS", 0.0)
-    liars: list[Liar] = []
+    liars: list[FaultyServer] = []
 
-    def start(*answers: bytes | None) -> tuple[Bulk, Liar]:
-        liar = Liar(list(answers))
+    def start(*answers: bytes | None) -> tuple[Bulk, FaultyServer]:
+        liar = FaultyServer(list(answers))
         liars.append(liar)
         for name, value in {
             "AWS_ENDPOINT_URL": liar.url,

@@ -1,4 +1,4 @@
-"""Work in many threads: bounded, in fair order, and over when its reader is gone."""
+"""Work in threads: bounded, FIFO, ended when its reader stops."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def test_work_in_progress_stays_within_the_budget() -> None:
 
 
 def test_small_items_do_not_overtake_a_large_one_that_waits() -> None:
-    """First come, first served: a small one that comes later waits behind the large one, though it would fit."""
     budget, order = Budget(10), []
     budget.take(6)
 
@@ -63,7 +62,7 @@ def test_work_in_progress_and_waiting_results_are_bounded() -> None:
 
 
 def test_the_results_of_one_pool_are_the_items_of_another() -> None:
-    """Results of the first are the second's items: every one arrives once, whichever thread had it."""
+    """Each result arrives once, from any thread."""
     first = work_through(range(300), lambda n: n + 1, threads=7, most=7)
     second = work_through(first, lambda pair: pair[1] * 2, threads=3)
     assert sorted((item, result) for (item, _), result in second) == [(n, 2 * n + 2) for n in range(300)]

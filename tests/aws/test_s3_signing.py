@@ -1,4 +1,4 @@
-"""Our signatures are botocore's."""
+"""Signatures equal those of botocore."""
 
 from __future__ import annotations
 

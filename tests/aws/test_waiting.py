@@ -7,7 +7,7 @@ from gtseg.errors import AWSError, WaitTimeout
 
 
 class Script:
-    """Answers or raises what it is given, in order; `slept` are the pauses in between."""
+    """Returns or raises the given values in order; `slept` has the pauses between."""
 
     def __init__(self, *answers: object) -> None:
         self.answers, self.slept = list(answers), []  # type: ignore[var-annotated]

@@ -1,4 +1,4 @@
-"""What is printed: JSON that other programs read."""
+"""Printed JSON."""
 
 from __future__ import annotations
 

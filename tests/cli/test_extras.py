@@ -1,4 +1,4 @@
-"""A package of an optional extra that is not installed is named with its extra, in one line."""
+"""A missing package of an extra is named with the extra in one line."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def all_commands() -> dict[str, Any]:
 
 
 def written(lines: tuple[str, ...]) -> list[list[str]]:
-    """The examples as arguments, without comments; a line that ends in a backslash goes on in the next."""
+    """Return the examples as arguments, without comments, with continued lines joined."""
     joined = "\n".join(line.split(" # ")[0].rstrip() for line in lines).replace("\\\n", " ")
     return [shlex.split(line) for line in joined.splitlines()]
 

@@ -1,4 +1,4 @@
-"""gtseg import and gtseg export as a person runs them: real commands against a real server."""
+"""gtseg import and gtseg export: real commands against a real server."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_masks_without_a_color_table_are_shown_and_imported_after_confirmation_o
 
 @pytest.mark.parametrize("document", [{"map": {"0": 5, "1": 9}}, {"map": {"5": 0, "9": 1}}])
 def test_a_label_map_may_be_class_to_value_or_value_to_class(project: Path, gtseg: Any, document: dict) -> None:
-    """SageMaker's own is class -> stored value; people write it the other way round."""
+    """SageMaker's label map is class -> stored value; the reverse is accepted too."""
     write_pair(project, "a", [[5, 9], [9, 9]])
     (project / "map.json").write_text(json.dumps(document))
     done = gtseg("import", "masks", "images", "masks", "--colors", "map.json", "--labels", "cat", "--no-upload")
@@ -186,7 +186,7 @@ def test_invalid_input_ends_with_one_message(gtseg: Any, arguments: tuple[object
 
 
 def test_tiles_of_a_slippy_map_are_imported_with_a_label_maker_config(project: Path, gtseg: Any) -> None:
-    """Label Maker's whole beginning in one command: its config's box, zoom, classes and ratio, a local extract."""
+    """With bounding box, zoom, classes and ratio of the config, and a local extract."""
     buffer = io.BytesIO()
     Image.new("RGB", (256, 256), "olive").save(buffer, "JPEG")
 

@@ -1,4 +1,4 @@
-"""The command line itself: nothing heavy before it is needed, one message for an error, the fixed names."""
+"""The command line: lazy imports, one message per error, names of the commands."""
 
 from __future__ import annotations
 

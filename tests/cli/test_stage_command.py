@@ -1,4 +1,4 @@
-"""What every command of a stage does around its stage."""
+"""Common parts of the commands of stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="
 
 @dataclass
 class Saves:
-    """What a command uses of RunFile."""
+    """Stand-in for RunFile."""
 
     saved: list[Run] = field(default_factory=list)
 

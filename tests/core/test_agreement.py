@@ -14,7 +14,7 @@ CLASSES = ("BACKGROUND", "cat")
 
 
 def answer(mask: list[list[int]], worker: str = "w") -> dict:
-    """As a crowd element answers: painted pixels in the label's colour, others transparent."""
+    """Return an answer of the crowd element: labeled pixels in the label's color, others transparent."""
     pixels = np.zeros((*np.shape(mask), 4), np.uint8)
     pixels[np.array(mask) == 1] = (0x2C, 0xA0, 0x2C, 255)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What is said of automated labeling before it starts, and which settings cannot be."""
+"""Messages about automated labeling before it starts, and invalid settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said before a score that says less than it seems to."""
+"""Caveats of a score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in the channels: no two alike, none lost."""
+"""Object names in the channels: all different, none lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes that stand beside the labels have one place."""
+"""Background, void and the limit of classes are defined once."""
 
 from __future__ import annotations
 

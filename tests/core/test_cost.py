@@ -7,7 +7,7 @@ from gtseg.core.cost import hosting_row, labeling_rows, storage_row, table_price
 
 
 def test_300_images_by_three_workers_of_the_public_crowd_cost_780_dollars() -> None:
-    """300 images, 3 workers, the lowest tier: 300 x (3 x 0.84 + 0.08)."""
+    """300 x (3 x 0.84 + 0.08) USD at the lowest tier."""
     assert total(labeling_rows(300, 3, price=Decimal("0.84")))[0] == Decimal("780.00")
 
 

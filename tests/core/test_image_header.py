@@ -72,7 +72,7 @@ def test_no_input_raises_another_error(tail: bytes, start: bytes) -> None:
 
 
 def noisy(kind: str, **options: Any) -> bytes:
-    """A file whose pixels fill more than its header."""
+    """Return an image file that is longer than its header."""
     buffer = io.BytesIO()
     Image.effect_noise((64, 48), 90).convert("RGB").save(buffer, kind, **options)
     return buffer.getvalue()

@@ -30,7 +30,7 @@ def test_more_images_narrow_the_interval() -> None:
 
 
 def test_more_than_nine_of_ten_intervals_contain_the_true_score() -> None:
-    """Coverage over 200 data sets drawn from one world: nominal 95 %."""
+    """Coverage over 200 samples of one distribution; nominally 95 %."""
     world = images(20000, seed=99)
     truth = miou(Counts(*(part.sum(0) for part in (world.right, world.truth, world.predicted))))
     hits = 0

@@ -1,4 +1,4 @@
-"""CreateLabelingJob requests against botocore's service model: what boto3 does not check is checked before the call."""
+"""CreateLabelingJob requests against botocore's service model, also where boto3 does not validate."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PUBLIC = PLAIN | {
 
 
 def problems(shape: Any, value: Any, path: str = "") -> list[str]:
-    """Violations of botocore's shape, recursively: required and unknown members, types, patterns, enums, ranges."""
+    """Return violations of a botocore shape: required and unknown members, types, patterns, enums, ranges."""
     kind, limits = shape.type_name, shape.metadata
     found: list[str] = []
     if kind == "structure":

@@ -1,4 +1,4 @@
-"""Labels made elsewhere find the run's images, and change nothing that is the run's own."""
+"""Merging of labels from elsewhere into a run's manifest."""
 
 from __future__ import annotations
 

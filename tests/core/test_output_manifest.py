@@ -1,4 +1,4 @@
-"""output.manifest: labeled, failed, unlabeled and unusable objects told apart."""
+"""output.manifest: labeled, failed, unlabeled and unusable objects."""
 
 from __future__ import annotations
 

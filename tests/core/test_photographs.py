@@ -1,4 +1,4 @@
-"""PNG photographs become JPEG: every mode, nothing lost that can be kept."""
+"""Conversion of PNG photographs to JPEG, in every mode."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_project_with_a_labeling_server_needs_no_labeling_permissions_on_aws()
 
 
 def test_the_labeling_servers_policy_allows_exactly_the_operations_it_sends() -> None:
-    """The server sends nothing that its own table does not name (gtseg.local.storage.clients.check_listed)."""
+    """The server sends only operations of its table (gtseg.local.storage.clients.check_listed)."""
     assert actions(SERVER) == {*S3_ACTIONS.values(), *KMS_ACTIONS}
 
 

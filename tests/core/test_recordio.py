@@ -54,7 +54,7 @@ def test_records_of_a_protobuf_library_are_read() -> None:
 
 
 def _record_class(pool, pb2, factory):
-    """aialgs.data.Record, described by hand; values unpacked, as proto2 writes them where nothing is said."""
+    """Return aialgs.data.Record, with unpacked values (the default of proto2)."""
     file = pb2.FileDescriptorProto(name="record.proto", package="aialgs.data", syntax="proto2")
     for name, kind in (("Float32Tensor", 2), ("Int32Tensor", 5)):
         tensor = file.message_type.add(name=name)

@@ -1,4 +1,4 @@
-"""The table of Lambda accounts against the ARNs that botocore's documentation of the API lists."""
+"""Table of Lambda accounts against the ARNs in botocore's API documentation."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_the_mask_file_is_an_indexed_png_and_the_image_a_jpeg() -> None:
 
 
 def test_objects_contrast_with_their_surroundings() -> None:
-    """The mask follows what is drawn: across its outline colours change more than within."""
+    """Colors change more across the mask's outline than within it."""
     scene = draw_scene(0)
     grey = scene.pixels.mean(-1)
     steps, crossing = np.abs(np.diff(grey, axis=1)), scene.mask[:, 1:] != scene.mask[:, :-1]

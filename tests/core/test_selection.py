@@ -1,4 +1,4 @@
-"""Which images are worth labeling next."""
+"""Selection of the next images to label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""train, validation, test: every image once, the same again, and nobody moves when the dataset grows."""
+"""train, validation, test: every image once, reproducible, stable when the dataset grows."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def test_a_real_log_has_ten_epochs_with_the_right_values() -> None:
 
 
 def test_the_best_epoch_is_the_one_whose_model_is_kept() -> None:
-    """The container writes model_best.params after each epoch that improved: the last such epoch is the best."""
+    """The container writes model_best.params after each improvement; the last such epoch is the best."""
     kept, number = None, -1
     for line in LOG:
         if match := re.search(r"epoch: (\d+), validation throughput", line):

@@ -1,4 +1,4 @@
-"""The notebooks of docs/, run from first to last cell against the embedded AWS, as somebody who reads them would."""
+"""The notebooks of docs/, executed against the embedded AWS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """An embedded AWS as `gtseg local exec` starts it, with short training."""
+    """Embedded AWS with the options of `gtseg local exec` and short training."""
     folder = tmp_path_factory.mktemp("notebooks")
     (folder / "work").mkdir()
     aws = LocalAWS(folder / "aws", options={"train_seconds": 3})
@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 
 def executed(path: Path, server: LocalAWS, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The notebook with its outputs. An error in a cell fails the test with that cell's traceback."""
+    """Return the executed notebook. An error in a cell fails the test with the cell's traceback."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)

@@ -1,4 +1,4 @@
-"""Clients of an embedded AWS that runs as a process of its own."""
+"""Clients of an embedded AWS in another process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clients(shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Clients:
 
 @pytest.fixture
 def bucket(clients: Clients) -> str:
-    """A bucket of this test's own."""
+    """Create a bucket for the test."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     clients.s3.create_bucket(Bucket=name)
     return name

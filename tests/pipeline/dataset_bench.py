@@ -1,4 +1,4 @@
-"""A bucket with a labeling job's output in the making, and a dataset made from it."""
+"""Bucket with the output of a labeling job, and the dataset stage on it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def color_map(classes: dict[str, tuple[int, int, int]], confidence: float = 0) -
 
 @dataclass
 class Bench:
-    """A bucket of its own, and a manifest in the making."""
+    """Bucket, and a manifest to which lines are added."""
 
     clients: Clients
     bucket: str
@@ -136,7 +136,7 @@ class Bench:
         )
 
     def objects(self) -> dict[str, bytes]:
-        """Everything below the run, by key."""
+        """Return all objects of the run by key."""
         s3 = S3(self.clients)
         items = list(s3.list_objects(self.root))
         return {item.key.removeprefix("run/"): s3.read(f"s3://{self.bucket}/{item.key}")[0] for item in items}

@@ -16,7 +16,7 @@ READS = ("Describe", "List", "Get")
 
 @dataclass
 class Request:
-    """One request as it came: `name` is the SageMaker operation, else 'PUT /bucket/key?query'."""
+    """A received request; `name` is the SageMaker operation or 'PUT /bucket/key?query'."""
 
     name: str
     is_signed: bool = True
@@ -89,7 +89,7 @@ class FaultProxy:
             handler.wfile.write(content)
 
     def _ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, list[tuple[str, str]]]:
-        """The server's own answer; the Host header stays, for the signature covers it."""
+        """Return the server's response; the Host header is kept because the signature covers it."""
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)
         connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():

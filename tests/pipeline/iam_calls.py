@@ -1,4 +1,4 @@
-"""What IAM asks of a request, and whether a policy allows it.
+"""Permissions that a request needs, and whether a policy allows them.
 
 Sources: service authorization reference (Actions, resources, and condition keys for Amazon S3, Amazon SageMaker AI,
 Amazon CloudWatch Logs, AWS IAM); S3 API reference, "Permissions" of each operation.
@@ -31,7 +31,7 @@ SERVICES = {"service-quotas": "servicequotas"}
 
 @dataclass(frozen=True)
 class Need:
-    """One action on one resource; `context` are the condition keys that IAM would know."""
+    """Action on a resource; `context` has the condition keys of IAM."""
 
     action: str
     resource: str
@@ -39,7 +39,7 @@ class Need:
 
 
 def needs_of(request: Request, *, region: str, account: str) -> Iterator[Need]:
-    """Every permission that a request needs. Raises LookupError for a request that is not understood."""
+    """Return every permission that a request needs. Raises LookupError for an unknown request."""
     service = _service(request)
     if service == "s3":
         yield from _of_s3(request)
@@ -57,7 +57,7 @@ def needs_of(request: Request, *, region: str, account: str) -> Iterator[Need]:
 
 
 def _service(request: Request) -> str:
-    """The service of the credential scope; '' for what is not signed."""
+    """Return the service of the credential scope; '' if unsigned."""
     scope = re.search(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request", request.headers.get("authorization", ""))
     if scope is None:
         raise LookupError(f"not signed: {request.name}")
@@ -155,7 +155,7 @@ def _of_query(service: str, asked: dict[str, str], account: str) -> Iterator[Nee
 
 
 def is_allowed(policy: Mapping[str, Any], need: Need) -> bool:
-    """Some statement allows it and none denies it."""
+    """Return whether a statement allows it and none denies it."""
     effects = {s["Effect"] for s in policy["Statement"] if _covers(s, need)}
     return effects == {"Allow"}
 
@@ -176,7 +176,7 @@ def _holds(condition: Mapping[str, Any], context: Mapping[str, str]) -> bool:
 
 
 def _match(pattern: str, value: str) -> bool:
-    """IAM's wildcards: `*` and `?` alone; a bracket is a bracket."""
+    """Match IAM's wildcards `*` and `?`; brackets are literal."""
     return fnmatchcase(value, pattern.replace("[", "[[]"))
 
 

@@ -1,4 +1,4 @@
-"""A project as a person has it: a folder with gtseg.toml and images, and a run in a bucket of its own."""
+"""Project folder with gtseg.toml and images, and its run in a bucket."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def as_toml(value: Any) -> str:
 
 
 class Project:
-    """A folder with gtseg.toml, and a run of it in a bucket of its own."""
+    """Folder with gtseg.toml, and its run in a bucket."""
 
     def __init__(self, folder: Path, clients: Clients) -> None:
         self.folder, self.clients = folder, clients
@@ -78,12 +78,12 @@ class Project:
         return self.run_file.load()
 
     def context(self, **options: Any) -> Context:
-        """What a command of this project would work with."""
+        """Return the context of a command of this project."""
         given = {"settings": self.settings, "clients": self.clients, "notify": self.events.append}
         return Context(**(given | options))
 
     def label(self, **options: Any) -> Run:
-        """The label stage on the stored run, saved as the command saves it."""
+        """Run the label stage on the stored run and save the result."""
         run = label(self.run, self.context(**options))
         return run if options.get("dry_run") else self.run_file.save(run)
 
@@ -91,7 +91,7 @@ class Project:
         return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
 
     def written(self) -> list[str]:
-        """Keys of the run's bucket, relative to the run; not what the running job writes by itself."""
+        """Return the keys of the run's bucket relative to the run, without those that the job writes."""
         found = S3(self.clients).list_objects(f"s3://test-{self.name}/")
         keys = [item.key.removeprefix(f"{self.name}/") for item in found]
         return [key for key in keys if "/manifests/" not in key and "/annotations/" not in key]

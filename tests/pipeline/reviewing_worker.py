@@ -1,4 +1,4 @@
-"""A person of the embedded AWS's team, who answers tasks over the worker HTTP API."""
+"""Worker of the embedded AWS's team that answers tasks over the worker HTTP API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def square(value: int = 1, *, shift: int = 0) -> np.ndarray:
 
 
 def paint(mask: np.ndarray, labels: list[str], **more: Any) -> dict[str, Any]:
-    """What <crowd-semantic-segmentation> submits."""
+    """Return an answer of <crowd-semantic-segmentation>."""
     rgba = np.zeros((*mask.shape, 4), np.uint8)
     for index in range(1, len(labels) + 1):
         rgba[mask == index] = (*bytes.fromhex(COLOURS[index - 1][1:]), 255)
@@ -45,7 +45,7 @@ def paint(mask: np.ndarray, labels: list[str], **more: Any) -> dict[str, Any]:
 
 
 class Worker:
-    """`work` answers a job's tasks until it has ended."""
+    """Worker; `work` answers a job's tasks until it ends."""
 
     def __init__(self, aws: Any) -> None:
         self.url, self.sagemaker = aws.url, aws.client("sagemaker")
@@ -64,11 +64,11 @@ class Worker:
             return error.code, error.read()
 
     def work(self, job: str, answering: Answering, *, count: int = 10_000, seconds: float = 40) -> list[dict[str, Any]]:
-        """The tasks that this worker was given: all of the job's, or the first `count`."""
+        """Answer all tasks of the job, or the first `count`, and return them."""
         given: list[dict[str, Any]] = []
 
         def answer_all() -> bool:
-            """Answer what there is now; whether this was the last."""
+            """Answer the available tasks and return whether the job has ended."""
             while len(given) < count:
                 status, body = self.ask("POST", f"jobs/{job}/tasks")
                 if status != 200:

@@ -39,7 +39,7 @@ def clients(shared_aws: Any) -> Iterator[Clients]:
 
 
 def new_project(folder: Path, clients: Clients) -> Trained:
-    """A project of a model that is there, and of images in S3: `images/city/`, thirty photographs of several sizes."""
+    """Return a project with a model and thirty images of several sizes below `images/city/` in S3."""
     project = Trained(folder, clients, f"b{uuid.uuid4().hex[:8]}")
     bucket = f"bucket-{project.name}"
     S3(clients).ensure_bucket(bucket)
@@ -69,7 +69,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A local folder: a JPEG as it is sent, a PNG, one that is scaled down, and a file that is no image."""
+    """Return a folder with a JPEG sent unchanged, a PNG, an image that is scaled down, and a file that is no image."""
     folder = tmp_path_factory.mktemp("photographs")
     (folder / "plain.jpg").write_bytes(draw_scene(40)[0])
     Image.open(io.BytesIO(draw_scene(41)[0])).save(folder / "drawn.png")
@@ -80,7 +80,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(city: Trained, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Masks of the city and of the photographs, from two batch containers; in `endpoint/` the same from an endpoint."""
+    """Return a folder with masks of two batch containers, and in `endpoint/` the same from an endpoint."""
     folder = tmp_path_factory.mktemp("predicted")
     city.tables["batch"] = "instances = 2"
     sources = [f"s3://bucket-{city.name}/images/city/", str(photographs)]

@@ -1,4 +1,4 @@
-"""[budget] while work goes on, by the commands themselves: what runs is stopped, and said to be."""
+"""[budget] during work: commands stop running jobs and report it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def billed(server: Any) -> dict[str, str]:
-    """The server at a name of AWS's, where work costs."""
+    """Return an environment with the server under a host name of AWS, where work is billed."""
     return server.billed_environment() | {"OMP_NUM_THREADS": "1"}
 
 
@@ -48,7 +48,7 @@ def stops(server: Any, project: Any) -> list[str]:
 
 @pytest.fixture
 def labeled(project: Project, shared_aws: Any) -> Project:
-    """A labeling job of four images, two of which are labeled: 0.16 USD."""
+    """Return a project whose labeling job has labeled two of four images: 0.16 USD."""
     for number in range(4):
         project.image(f"{number}.jpg", colour=number)
     project.label()
@@ -140,7 +140,7 @@ def test_the_budget_includes_earlier_jobs_of_the_run(labeled: Project) -> None:
 
 @pytest.fixture
 def training_aws(start_local_aws: Any) -> Any:
-    """A server whose training jobs last until they are stopped, however long a command takes to begin."""
+    """Server whose training jobs run until they are stopped."""
     return start_local_aws(options={"train_seconds": 600})
 
 

@@ -32,7 +32,7 @@ def jpeg() -> bytes:
 
 @pytest.fixture
 def tested(project: Any) -> Run:
-    """A run whose test split is the images a, b and c."""
+    """Return a run with the test images a, b and c."""
     project.clients.s3.create_bucket(Bucket=f"test-{project.name}")
     run = project.run
     bucket, prefix = run.root.removeprefix("s3://").split("/", 1)

@@ -1,4 +1,4 @@
-"""The stage contract: what a stage needs travels in one Context, and begin() makes what costs money."""
+"""Context of a stage, and begin(), which creates resources that cost money."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One labeling job, wherever the command is killed: real processes, SIGKILL, a real server behind a recording proxy."""
+"""Exactly one labeling job after SIGKILL at any point: real processes and a real server behind a recording proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gtseg.pipeline.run import Run
 
 
 class Killer:
-    """Kills the watched process at the first request of this name: before the server gets it, or after its answer."""
+    """Kills the watched process at the first request of a name, before or after the server handles it."""
 
     def __init__(self, name: str, *, when: str) -> None:
         self.name, self.when = name, when
@@ -44,7 +44,7 @@ class Killer:
 
 
 class Command:
-    """`gtseg label` of a project as a process of its own, through a proxy."""
+    """`gtseg label` of a project as a process, through a proxy."""
 
     def __init__(self, project: Project, server: Any) -> None:
         self.project, self.server = project, server
@@ -79,7 +79,7 @@ def command(project: Project, shared_aws: Any) -> Command:
 
 
 def changes_of(command: Command) -> list[str]:
-    """The requests of one undisturbed command that change something, in order."""
+    """Return the changing requests of one undisturbed command, in order."""
     with FaultProxy(command.server.url) as proxy:
         process = command.start(proxy.url)
         _, stderr = process.communicate(timeout=60)
@@ -110,7 +110,7 @@ KILLS = [
 
 
 def test_a_command_killed_at_any_step_creates_one_job_in_the_end(command: Command) -> None:
-    """Bucket, image, CORS rule, attempt, files, creating call, result: each process dies one step later."""
+    """Bucket, image, CORS rule, attempt, files, creating call, result: each process is killed one step later."""
     for name, when in KILLS:
         killer = Killer(name, when=when)
         with FaultProxy(command.server.url, before=killer.before, after=killer.after) as proxy:

@@ -1,4 +1,4 @@
-"""One dataset, wherever the command is killed: real processes, SIGKILL, a real server behind a recording proxy."""
+"""The same dataset after SIGKILL at any point: real processes and a real server behind a recording proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANNELS, MARKER, OBJECTS = "/run/channels/", "/run/dataset.json", "/run/objects
 
 
 class Killer:
-    """Kills the process at request `number` of a name: before the server gets it, or after the server has done it."""
+    """Kills the process at request `number` of a name, before or after the server handles it."""
 
     def __init__(self, start: str, number: int, *, when: str) -> None:
         self.start, self.left, self.when = start, number, when
@@ -47,7 +47,7 @@ class Killer:
 
 
 class Command:
-    """`gtseg dataset` as a process of its own."""
+    """`gtseg dataset` as a process."""
 
     def __init__(self, folder: Path, server: Any, bench: Bench) -> None:
         self.folder, self.server, self.bench = folder, server, bench
@@ -66,7 +66,7 @@ class Command:
         )
 
     def finish(self, manifest: str) -> dict[str, bytes]:
-        """What is below the run afterwards, without run.json, which knows the time."""
+        """Return the run's objects afterwards, without run.json, which has times."""
         process = self.start(self.server.url, manifest)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr
@@ -88,7 +88,7 @@ def command(tmp_path: Path, shared_aws: Any, clients: Clients, bucket: str) -> C
 
 
 def grow(bench: Bench) -> tuple[str, str]:
-    """Two manifests: six objects; then four of them, one of those with another mask, and four new ones."""
+    """Return two manifests: six objects; four of them, one with another mask, and four new ones."""
     before = bench.put("before.manifest", _join(bench.lines))
     bench.fill(5)
     bench.lines[0]["pets-ref"] = bench.lines.pop()["pets-ref"]
@@ -101,7 +101,7 @@ def _join(lines: list[dict[str, Any]]) -> bytes:
 
 
 def is_true(left: dict[str, bytes]) -> bool:
-    """Whether all that dataset.json promises is there; true also where there is no dataset.json."""
+    """Return whether all objects of dataset.json exist; true without dataset.json."""
     if "dataset.json" not in left:
         return True
     records = [json.loads(line) for line in left["objects.jsonl"].splitlines()]
@@ -112,7 +112,7 @@ def is_true(left: dict[str, bytes]) -> bool:
 
 
 def test_a_dataset_killed_at_any_step_is_the_same_in_the_end(command: Command) -> None:
-    """Reading, marker, copies, stale objects, records, marker, run: each process dies one step later than the last."""
+    """Reading, marker, copies, stale objects, records, marker, run: each process is killed one step later."""
     bench, bucket = command.bench, command.bench.bucket
     before, after = grow(bench)
     first = command.finish(before)
@@ -135,7 +135,7 @@ def test_a_dataset_killed_at_any_step_is_the_same_in_the_end(command: Command) -
 
 
 def test_a_first_dataset_killed_halfway_leaves_no_stale_objects(command: Command) -> None:
-    """The manifest changes between the kill and the next command: what the dead one wrote for others is gone."""
+    """The manifest changes between the kill and the next command."""
     before, after = grow(command.bench)
     command.kill(Killer(f"PUT /{command.bench.bucket}{CHANNELS}", 8, when="after"), before)
     left = command.left_behind()
@@ -147,7 +147,7 @@ def test_a_first_dataset_killed_halfway_leaves_no_stale_objects(command: Command
 
 
 def test_an_unchanged_dataset_is_listed_and_nothing_is_read_again_or_written(command: Command) -> None:
-    """No image, no mask and nothing below channels/ is read again; run.json is not written over itself."""
+    """No image, mask or channel object is read again; run.json is not rewritten."""
     manifest = command.bench.put("output.manifest", _join(command.bench.lines))
     left = command.finish(manifest)
     seen: list[str] = []

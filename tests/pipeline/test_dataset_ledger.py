@@ -1,4 +1,4 @@
-"""A dict on disk is a dict: the same answers, in the order of UTF-8 bytes, and without memory of its own."""
+"""Tables on disk: contents of a dict, ordered by UTF-8 bytes, in constant memory."""
 
 from __future__ import annotations
 

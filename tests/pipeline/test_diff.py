@@ -1,4 +1,4 @@
-"""What changed between two runs, from records and from two runs on a real server, by the command itself."""
+"""Differences of two runs, from records and by the command on a real server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_kind_of_change_of_the_data_is_distinguished() -> None:
 
 
 def test_a_labeled_and_an_imported_run_of_the_same_images_differ_in_labels_only() -> None:
-    """The import keeps copies under names of its own; a PNG has other bytes there."""
+    """The import renames its copies and converts a PNG."""
     size = {"width": 4, "height": 3}
     labeled = {
         "s3://photos/deep/a.jpg": record(image="a", mask="1"),
@@ -80,7 +80,7 @@ def test_scores_are_comparable_only_on_the_same_images_with_the_same_labels(othe
 
 
 def test_a_run_that_reads_another_runs_images_has_equal_images() -> None:
-    """`gtseg dataset --run other --job ...`: its objects.jsonl has addresses below the first run."""
+    """`gtseg dataset --run other --job ...`: its objects.jsonl has URIs below the first run."""
     own, copied = {"image": "s3://b/one/images/a.jpg"}, {"image": "s3://b/other/images/a.jpg"}
     one = by_name([own], ("s3://b/one/", "s3://b/other/"))
     assert one.keys() == by_name([own], ("s3://b/other/", "s3://b/one/")).keys() == {"images/a.jpg"}
@@ -91,7 +91,7 @@ def test_a_run_that_reads_another_runs_images_has_equal_images() -> None:
 
 @pytest.fixture
 def pair(clients: Clients, tmp_path: Path) -> tuple[Trained, Trained]:
-    """Two runs of one bucket that differ in one image's label, one setting and the score."""
+    """Return two runs of one bucket that differ in one image's label, one setting and the score."""
     name = f"d{uuid.uuid4().hex[:8]}"
     projects = []
     for number, (miou, rate) in enumerate([(0.5, 0.01), (0.75, 0.1)]):

@@ -21,7 +21,7 @@ def found(project: Any, subject: str) -> Finding:
 
 
 def as_aws(project: Any) -> Any:
-    """The same server, taken for AWS itself: what is checked there only is checked."""
+    """Treat the server as AWS, so that checks for AWS run."""
     project.clients.__dict__["is_aws"] = lambda service: True
     return project
 

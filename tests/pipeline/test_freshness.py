@@ -1,4 +1,4 @@
-"""A stage is done only on what the run has now."""
+"""Freshness of a stage's result compared to its current inputs."""
 
 from __future__ import annotations
 

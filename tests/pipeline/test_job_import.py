@@ -1,4 +1,4 @@
-"""import job: what a field laptop labeled, brought into a run elsewhere with its answers, on a real server."""
+"""import job: labels and answers of a job folder from another machine, on a real server."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def await_state(s3: GroundTruth, name: str, until: Callable[[JobState], bool]) -
 
 
 class Field(Project):
-    """A project on the laptop: three photographs, of which two are labeled before the job is stopped."""
+    """Project on a laptop: two of three images are labeled before the job is stopped."""
 
     def label_all(self, aws: Any, folder: Path) -> Path:
-        """Its job's folder as `aws s3 sync` copies it."""
+        """Label two images and return the job's folder as copied by `aws s3 sync`."""
         self.set("labeling", labels=["cat"])
         for number in range(3):
             self.image(f"{number}.jpg", colour=10 * number)
@@ -63,7 +63,7 @@ class Field(Project):
 
 
 class Home(Project):
-    """The run at home: the same photographs under other names, and one more."""
+    """Run elsewhere: the same images with other names, and one more."""
 
     def __init__(self, folder: Path, clients: Clients) -> None:
         super().__init__(folder, clients)
@@ -95,7 +95,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def brought_folder(
     clients: Clients, shared_aws: Any, tmp_path: Path, kept: dict[str, Path], tmp_path_factory: Any
 ) -> Path:
-    """A copy of the laptop's folder, labeled once for this file."""
+    """Return a copy of the laptop's folder; it is labeled once per module."""
     if "job" not in kept:
         field = Field(tmp_path / "field", clients)
         kept["job"] = field.label_all(shared_aws, tmp_path_factory.mktemp("field"))

@@ -1,4 +1,4 @@
-"""label on a real embedded AWS: what is written where, what is refused and why, and that one job is made."""
+"""label on the embedded AWS: written objects, refusals, one job."""
 
 from __future__ import annotations
 

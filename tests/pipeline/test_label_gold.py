@@ -1,4 +1,4 @@
-"""[labeling] gold on a real embedded AWS: which images are set aside, what the job is told, and what is refused."""
+"""[labeling] gold on the embedded AWS: gold images, the job's request, refusals."""
 
 from __future__ import annotations
 

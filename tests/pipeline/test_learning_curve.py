@@ -1,4 +1,4 @@
-"""`gtseg status` on what each model was worth: mIoU on the test split against images labeled."""
+"""`gtseg status`: mIoU on the test split by number of labeled images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gtseg.pipeline.stages.evaluate.stage import add_point
 def evaluate(
     run: Run, *, train: int, miou: float | None, interval: tuple[float, float] | None, by_machine: int = 0
 ) -> Run:
-    """The run with the score of a model that was trained on so many images; the ten test images stay the same."""
+    """Return the run with the score of a model trained on `labeled` images, on the same ten test images."""
     data = DatasetSection(
         channels="s3://b/r/channels/",
         classes=("BACKGROUND", "cat"),

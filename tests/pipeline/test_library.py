@@ -1,4 +1,4 @@
-"""The surface of `import gtseg`: light to import, typed results, tables, arrays, pictures."""
+"""The library `import gtseg`: import cost, results, tables, arrays, images."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_library_has_exactly_the_documented_names() -> None:
 
 @pytest.fixture
 def pcb() -> gtseg.Manifest:
-    """A real job's manifest, whose owners renamed the mask."""
+    """Return the manifest of a real job whose mask was renamed."""
     folder = "s3://pcbtest22/label/S10-label3/annotations/consolidated-annotation/output/"
     moved = {f"{folder}0_2022-09-09T17:25:31.918770.png": str(DATA / "pcb-3-classes" / "mask.png")}
     return gtseg.read_manifest(DATA / "pcb-3-classes" / "output.manifest", rewrite=moved)

@@ -1,4 +1,4 @@
-"""Agreement of real workers' answers, read from where Ground Truth keeps them."""
+"""Agreement of workers' answers, read from Ground Truth's output."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure(project: Project, **options: Any) -> Agreement:
 
 
 def label_together(project: Project, aws: Any, shifts: tuple[int, ...], images: int = 3) -> None:
-    """Every worker labels every image; one worker per shift of the square that all see."""
+    """Let every worker label every image, one worker per shift of the square."""
     for number in range(images):
         project.image(f"{number}.jpg", colour=number)
     project.set("labeling", labels=["cat"], workers_per_object=len(shifts))

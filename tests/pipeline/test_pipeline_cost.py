@@ -40,7 +40,7 @@ def remote(project: Any) -> Any:
 
 
 class NoPriceList:
-    """A session whose price list may not be asked."""
+    """Session without access to the price list."""
 
     def __init__(self, session: Any) -> None:
         self._session = session

@@ -1,4 +1,4 @@
-"""The dataset stage against the embedded AWS: what comes out, what is refused, and what stays the same."""
+"""The dataset stage against the embedded AWS: results, refusals, repetition."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ def test_a_fifth_of_requests_failing_changes_no_byte(
 
 
 def test_masks_with_a_palette_are_checked_without_numpy() -> None:
-    """Nearly all masks are such: a short run is a tenth of a second shorter, and 15 MB lighter."""
+    """Nearly all masks have a palette; a short run saves 0.1 s and 15 MB."""
     code = """
 import io, sys
 import gtseg.cli.dataset, gtseg.pipeline.stages.dataset
@@ -420,7 +420,7 @@ def test_one_kind_of_reason_is_reported_once_with_a_full_example(bench: Bench) -
 
 
 def fill_by_both(bench: Bench) -> Bench:
-    """Ten images by people, then twenty by a model."""
+    """Add ten images labeled by people and twenty by a model."""
     for number in range(30):
         bench.add(f"p{number:03}.jpg", human="yes" if number < 10 else "no", confidence=0.9)
     return bench

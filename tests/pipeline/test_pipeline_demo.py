@@ -22,7 +22,7 @@ def mask_file(path: Path, values: list[list[int]], *, mode: str = "L") -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """Two images with masks of values 0, 1, 2 and void, and one image without."""
+    """Return a folder with two images with masks of values 0, 1, 2 and void, and one image without a mask."""
     for name in ("a.jpg", "deep/b.png", "lonely.jpg"):
         (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 3)).save(tmp_path / "images" / name)
@@ -90,7 +90,7 @@ def test_masks_with_background_only_are_accepted(own: Path) -> None:
 
 
 def test_masks_of_0_and_255_are_one_class_written_with_its_index(own: Path) -> None:
-    """The crowd copies the demo's own masks; an earlier demo's void is a label that workers mark."""
+    """The simulated workers copy the demo's masks; void of an earlier demo is a label."""
     for name in ("a", "deep/b"):
         mask_file(own / f"masks/{name}.png", [[0, 255]])
     project = ready(own, labels=["leaf"])
@@ -170,7 +170,7 @@ class Terminal(io.StringIO):
 
 
 def test_lines_overwritten_on_a_terminal_are_not_wider_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has wrapped into two rows cannot be taken back: its first row would stay as litter."""
+    """The first row of a wrapped line could not be erased."""
     monkeypatch.setenv("COLUMNS", "60")
     with Narrator(stream := Terminal()) as narrator:
         narrator.receive({"event": "note", "stage": "label", "message": ""})

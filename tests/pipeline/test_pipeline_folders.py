@@ -102,7 +102,7 @@ def test_the_command_needs_no_settings_and_prints_json(folders: Path) -> None:
 
 
 def test_masks_of_0_and_255_are_the_background_and_one_class(folders: Path) -> None:
-    """Whatever numbers the predictions have; what was decided is said, and `void` decides otherwise."""
+    """For any values of the predictions; the decision is reported, and `void` changes it."""
     save(folders / "masks/a.png", [[0, 255], [255, 0]])
     save(folders / "masks/sub/b.png", [[0, 0], [255, 255]])
     events: list[Event] = []

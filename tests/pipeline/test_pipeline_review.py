@@ -1,4 +1,4 @@
-"""Jobs that go on from labels, on a real server with people at its worker API."""
+"""Follow-up labeling jobs on a real server with workers at its API."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def name_of(task: dict[str, Any]) -> str:
 
 
 def write_gold(project: Project, mask: np.ndarray) -> None:
-    """Known masks for a.jpg and b.jpg."""
+    """Write known masks for a.jpg and b.jpg."""
     (project.folder / "gold").mkdir()
     Image.fromarray(mask).save(project.folder / "gold" / "a.png")
     Image.fromarray(square()).save(project.folder / "gold" / "b.png")
 
 
 def label_but(project: Project, worker: Worker, *declined: str, images: str = "abc") -> Run:
-    """A finished labeling job over these images; the declined ones fail."""
+    """Finish a labeling job for these images; the declined ones fail."""
     for number, name in enumerate(images):
         project.image(f"{name}.jpg", colour=number)
     project.label()
@@ -303,7 +303,7 @@ IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoin
 
 
 class OneEndpoint(Hosting):
-    """An account with the endpoint `cats` in service; its masks come from the test."""
+    """Account with the endpoint `cats`, which returns masks of the test."""
 
     def find(self, kind: Any, name: str) -> Resource | None:
         return IN_SERVICE if name == "cats" else None
@@ -419,7 +419,7 @@ def test_imported_masks_are_adjusted(project: Project, worker: Worker) -> None:
 
 
 def command(project: Project, *words: str) -> int:
-    """The exit code of one command in the project's folder."""
+    """Run one command in the project's folder and return its exit code."""
     assert project.settings
     with pytest.raises(SystemExit) as end:
         main([*words, "--settings", str(project.folder / "gtseg.toml")])

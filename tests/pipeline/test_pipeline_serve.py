@@ -1,4 +1,4 @@
-"""serve: what each run needs next, who is waited for, and a real service on a real server."""
+"""serve: the next stage of each run, and a real service on a real server."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_the_service_trains_a_ready_run_and_stops_at_the_configured_stage(project: Trained, training_aws: Any) -> None:
-    """A real process: it labels nothing, trains once, then waits; /healthz says so; SIGTERM ends it with 0."""
+    """The service labels nothing, trains once, then waits, as /healthz shows; SIGTERM ends it with exit code 0."""
     run = project.run.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
     project.run_file.save(run)
     process = subprocess.Popen(
@@ -134,7 +134,7 @@ def test_the_service_trains_a_ready_run_and_stops_at_the_configured_stage(projec
                 break
 
         def read_health() -> Any:
-            """The service's health, once it knows what the log said a moment ago."""
+            """Return the service's health once it reflects the log."""
             with urllib.request.urlopen(said[0]["health"], timeout=10) as answer:
                 health = json.load(answer)
             return health["runs"].get(project.name, {}).get("stage") == "deploy" and health
@@ -156,7 +156,7 @@ def test_the_service_trains_a_ready_run_and_stops_at_the_configured_stage(projec
 
 
 def test_a_service_without_a_run_logs_once_what_it_waits_for(project: Trained) -> None:
-    """The run below the same bucket belongs to another project: it is left alone."""
+    """A run of another project in the same bucket is ignored."""
     project.run_file.save(project.run.update(project="another"))
     log = io.StringIO()
     service = Service(project.settings, log=log)
@@ -177,7 +177,7 @@ def test_an_error_is_logged_and_the_service_continues(project: Trained, monkeypa
 
 
 def test_sigterm_ends_a_waiting_call(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM while AWS does not answer: the call is cut short after a while, and at once by a second signal."""
+    """While AWS does not respond, the call is ended after some time, or at once by a second signal."""
     service = Service(project.settings, log=io.StringIO())
     monkeypatch.setattr("gtseg.pipeline.commands.serve.service.STOP_SECONDS", 0.05)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}

@@ -1,4 +1,4 @@
-"""tune, and train's other ways: augmented manifests, spot capacity with checkpoints. On a real server."""
+"""tune, and train with augmented manifests and with spot instances, on a real server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_best_training_job_of_the_search_becomes_the_runs_model(project: Tra
 
 
 def give_objects(project: Trained) -> None:
-    """objects.jsonl as `gtseg dataset` leaves it, over objects that lie elsewhere than in the channels."""
+    """Write objects.jsonl for objects outside the channels."""
     run, s3 = project.run, S3(project.clients)
     assert run.dataset is not None
     records, elsewhere = [], f"{run.root}elsewhere/"
@@ -78,7 +78,7 @@ def write_objects(project: Trained, records: list[dict[str, Any]]) -> None:
 
 
 def manifest_rows(project: Trained) -> tuple[list[list[dict[str, str]]], str]:
-    """The lines of the train and of the validation manifest, and the label attribute."""
+    """Return the lines of the train and the validation manifest, and the label attribute."""
     *uris, label = write_manifests(project.run, project.context())
     s3 = S3(project.clients)
     return [[json.loads(line) for line in s3.read(uri)[0].splitlines()] for uri in uris], label
@@ -95,7 +95,7 @@ def test_manifests_have_the_accepted_objects_without_the_test_split(project: Tra
 
 
 def test_objects_that_the_algorithm_cannot_read_are_replaced_by_channel_objects(project: Trained) -> None:
-    """A PNG photograph, a mask in other colours or indices, a file of this machine: the dataset has made them fit."""
+    """PNG images, masks with other colors or indices, and local files were converted by the dataset stage."""
     ours = {
         "status": "accepted",
         "split": "train",

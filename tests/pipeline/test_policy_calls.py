@@ -48,14 +48,14 @@ port = 0
 
 @dataclass
 class Recorded:
-    """The policy that `gtseg init --policies` wrote, and each permission with the first command that needed it."""
+    """Policy of `gtseg init --policies`, and each needed permission with the first command that needs it."""
 
     policy: dict[str, Any]
     needs: dict[Need, str]
 
 
 def draw(folder: Path) -> None:
-    """Ten photographs, and the masks that the simulated workers paint."""
+    """Draw ten images, and the masks of the simulated workers."""
     (folder / "masks").mkdir()
     for number in range(10):
         photo, mask = Image.new("RGB", (48, 36), (40, 90, 20 * number)), Image.new("L", (48, 36), 0)
@@ -66,7 +66,7 @@ def draw(folder: Path) -> None:
 
 
 def prepare(folder: Path, server: LocalAWS) -> None:
-    """The photographs in a bucket that is not the run's, and the role that `gtseg doctor` looks at."""
+    """Upload the images to another bucket, and create the role that `gtseg doctor` checks."""
     iam, s3 = server.client("iam"), server.client("s3")
     trust = {
         "Effect": "Allow",
@@ -81,7 +81,7 @@ def prepare(folder: Path, server: LocalAWS) -> None:
 
 
 class Shell:
-    """Runs commands in this process; `seen` has what each of them asked for."""
+    """Runs commands in this process; `seen` has their requests."""
 
     def __init__(self, proxy: FaultProxy, *, region: str, account: str) -> None:
         self.proxy, self.place, self.needs = proxy, {"region": region, "account": account}, {}
@@ -104,9 +104,9 @@ class Shell:
                 self.needs.setdefault(need, who)
 
     def begin(self, *words: str, job: str) -> subprocess.Popen[bytes]:
-        """Start a command in another process; return when it follows the job that it created.
+        """Start a command in another process and return when it follows the job that it created.
 
-        From its first Describe after the Create until the job ends it does not write run.json.
+        From the first Describe until the job ends, it does not write run.json.
         """
         start = len(self.proxy.seen)
         process = subprocess.Popen([sys.executable, "-m", "gtseg", *words], stderr=subprocess.PIPE)
@@ -121,7 +121,7 @@ class Shell:
 
 
 def stop_transform(shell: Shell, server: LocalAWS, *run: str) -> None:
-    """A transform job of another run's model, stopped while its machine comes up."""
+    """Stop a transform job while its instance starts."""
     listed = server.client("s3").list_objects_v2(Bucket="policy-runs")["Contents"]
     model = next(item["Key"] for item in listed if item["Key"].endswith("model.tar.gz"))
     words = ("predict", "--batch", "p3.jpg", "-o", "stopped", "--yes", "--model", f"s3://policy-runs/{model}")
@@ -134,7 +134,7 @@ def stop_transform(shell: Shell, server: LocalAWS, *run: str) -> None:
 
 
 def walk(shell: Shell, server: LocalAWS) -> None:
-    """Every command that asks AWS for anything."""
+    """Run every command that sends requests to AWS."""
     shell.gtseg("doctor", codes=(0, 1))
     shell.gtseg("cost")
     shell.gtseg("label", "--yes")
@@ -207,12 +207,12 @@ def test_every_call_that_gtseg_makes_is_allowed(recorded: Recorded) -> None:
 
 
 def test_the_policy_allows_no_action_that_no_command_calls(recorded: Recorded) -> None:
-    """Without an exception: what is here is called by some command above."""
+    """Every action is called by a command above."""
     assert actions_of(recorded.policy) == {need.action for need in recorded.needs}
 
 
 def test_no_statement_covers_resources_that_no_command_uses(recorded: Recorded) -> None:
-    """Every resource of every statement is one that some call of an action of it went to."""
+    """Every resource of every statement is used by a call of one of its actions."""
     unused = [
         (statement["Action"], resource)
         for statement in recorded.policy["Statement"]

@@ -1,4 +1,4 @@
-"""What a result was made from: kept beside it, tagged on resources, and no part of what decides adoption."""
+"""Provenance of results: in run.json, in tags, and not in fingerprints."""
 
 from __future__ import annotations
 

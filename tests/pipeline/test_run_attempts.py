@@ -1,4 +1,4 @@
-"""create_once: one resource, however often and wherever it is killed, and whoever else runs it at the same time."""
+"""create_once: exactly one resource despite kills and concurrent processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ START = datetime(2026, 11, 20, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Job(Resource):
-    """A resource whose calls come from the test."""
+    """Resource whose calls are functions of the test."""
 
     mark: str
     make: Callable[[str], str]
@@ -51,12 +51,12 @@ class Job(Resource):
 
 
 class Killed(BaseException):
-    """kill -9, as seen from inside."""
+    """Simulates kill -9."""
 
 
 @dataclass
 class Cloud:
-    """run.json with its conditional writes, and resources by name. `steps` counts down to a kill."""
+    """Stand-in for run.json with conditional writes and for AWS's resources; `steps` counts down to a kill."""
 
     stored: Run | None = None
     version: int = 0

@@ -1,4 +1,4 @@
-"""run.json on a real S3 server: conditional writes decide who advances."""
+"""run.json on a real S3 server with conditional writes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_of_two_writers_of_the_same_state_one_saves_and_the_other_fails(run_file
 def test_a_write_with_a_lost_response_is_recognized_as_own(
     run_file: RunFile, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The retry of a conditional write meets what its first try wrote; somebody else's write is still a lost race."""
+    """A retried conditional write finds its first attempt; a write of another process is a conflict."""
     first = run_file.save(run_file.load())
     lost: list[str] = []
 

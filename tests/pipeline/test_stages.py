@@ -1,4 +1,4 @@
-"""The sentence is walked in its order, from where the run stands."""
+"""Order of the stages, and the next stages of a run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_failed_or_stopped_job_counts_as_missing(project: Any) -> None:
 
 
 def test_a_dataset_from_an_external_manifest_needs_no_labeling(project: Any) -> None:
-    """`gtseg dataset --manifest` of a finished job: `run` and `serve` go on with train, they label nothing."""
+    """After `gtseg dataset --manifest`, `run` and `serve` continue with train."""
     section = DatasetSection(
         channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts={}, fingerprint="f", source="s3://old/m"
     )

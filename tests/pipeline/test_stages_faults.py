@@ -1,7 +1,6 @@
-"""label, watch and dataset survive each fault at a rate of 20 %: one labeling job and the undisturbed result.
+"""label, watch and dataset with each fault at a rate of 20 %: one labeling job and the undisturbed result.
 
-Each operation that a stage needs has a fault of its own at a rate of 20 %, seeded so that its first request is hit:
-that it fired is no matter of luck.
+Each operation of a stage has a fault at a rate of 20 %, seeded so that its first request is hit.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ def operations_of(stage: str, kind: str) -> list[str]:
 
 
 def seed_that_hits_the_first(number: int) -> int:
-    """The `number`th seed whose first draw is below the rate."""
+    """Return the `number`th seed whose first draw is below the rate."""
     hits = (seed for seed in range(10_000) if random.Random(seed).random() < RATE)
     return next(seed for place, seed in enumerate(hits) if place == number)
 
 
 class Walk:
-    """A project on a server of its own, walked by real commands."""
+    """Project on its own server, with real commands."""
 
     def __init__(self, folder: Path, start: Callable[..., LocalAWS]) -> None:
         self.folder, self.faults = folder / "project", folder / "faults.json"
@@ -81,7 +80,7 @@ class Walk:
         assert "Traceback" not in done.stderr
 
     def disturb(self, stage: str, kind: str) -> dict[str, int]:
-        """Run a stage under faults of one kind; how often that of each operation fired."""
+        """Run a stage with faults of one kind and return how often each operation's fault fired."""
         faults = [
             {
                 "kind": kind,
@@ -100,7 +99,7 @@ class Walk:
         return {fault["operations"][0]: fault["fired"] for fault in counted}
 
     def objects(self) -> dict[str, bytes]:
-        """Every object that the commands wrote, by key."""
+        """Return all objects written by the commands, by key."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
         keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
         return {key: self.read(key) for key in keys if not BY_THE_JOB.search(key)}
@@ -115,12 +114,12 @@ class Walk:
             self.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
 
     def created(self) -> list[str]:
-        """Names of the labeling jobs (and nothing else of SageMaker's) that were created, by the server's own log."""
+        """Return the names of created labeling jobs from the server's log; no other resource may be created."""
         made = [call for call in self.server.calls() if call["status"] < 300 and call["service"] != "s3"]
         return [f"{call['operation']} {call['name']}" for call in made]
 
     def request(self) -> dict[str, Any]:
-        """The job that was asked for, as the server has it; without what changes while it runs."""
+        """Return the server's description of the job, without fields that change while it runs."""
         job = self.server.client("sagemaker").describe_labeling_job(LabelingJobName="r-label-1")
         changing = (
             "LabelingJobStatus",
@@ -135,14 +134,14 @@ class Walk:
 
 
 def without_times(objects: dict[str, bytes]) -> dict[str, bytes]:
-    """run.json without times, and without whether the one job was created or, its answer lost, found again."""
+    """Return run.json without times, and without the difference between created and adopted."""
     text = re.sub(rb'"\d{4}-\d\d-\d\dT[\d:]+Z"', b'"time"', objects["r/run.json"])
     return objects | {"r/run.json": text.replace(b'"adopted"', b'"created"')}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, bytes], Any]]:
-    """What `gtseg label` leaves where nothing happens: its objects, and the job as the server has it."""
+    """Return the objects of an undisturbed `gtseg label`, and the server's description of the job."""
     walk = Walk(tmp_path_factory.mktemp("undisturbed"), LocalAWS)
     walk.command("label")
     yield without_times(walk.objects()), walk.request()

@@ -1,4 +1,4 @@
-"""watch: each end of a job told apart, trouble on the way survived, Ctrl-C harmless."""
+"""watch: ends of a job, temporary failures, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ JOB = LabelingJobSection(
 
 
 def description(status: str, labeled: int = 0, failed: int = 0, reason: str = "") -> tuple[int, bytes]:
-    """DescribeLabelingJob's answer for a job of ten objects."""
+    """Return DescribeLabelingJob's response for a job of ten objects."""
     now = time.time()
     answer = {
         "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": ARN,
@@ -41,7 +41,7 @@ def description(status: str, labeled: int = 0, failed: int = 0, reason: str = ""
 
 
 class Watched:
-    """A run whose job answers by script (the last answer repeats); time passes without waiting."""
+    """Run whose job has scripted descriptions (the last one repeats), without real waiting."""
 
     def __init__(self, project: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.script: list[tuple[int, bytes]] = []

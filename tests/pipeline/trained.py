@@ -1,4 +1,4 @@
-"""A small run of drawn scenes whose dataset is there already, on a server that trains for a few seconds."""
+"""Small run of drawn scenes with a dataset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PALETTE = b"".join(bytes.fromhex(c[1:]) for c in COLORS).ljust(768, b"\xff")
 
 
 def small_scene(number: int) -> tuple[bytes, bytes, np.ndarray]:
-    """(JPEG, PNG, mask) of a scene at a quarter of its size."""
+    """Return (JPEG, PNG, mask) of a scene at a quarter of its size."""
     scene = draw_scene(number)
     size = (scene.mask.shape[1] // 4, scene.mask.shape[0] // 4)
     photo = io.BytesIO()
@@ -42,7 +42,7 @@ def small_scene(number: int) -> tuple[bytes, bytes, np.ndarray]:
 
 
 class Trained:
-    """A project folder, its settings and its run. `walk(stage)` does one stage as the command does it."""
+    """Project folder, its settings and its run. `walk(stage)` runs one stage and saves the run."""
 
     def __init__(self, folder: Path, clients: Clients, name: str) -> None:
         self.folder, self.clients, self.name = folder, clients, name
@@ -69,7 +69,7 @@ class Trained:
         return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
 
     def context(self, **options: Any) -> Context:
-        """What a command of this project would work with."""
+        """Return the context of a command of this project."""
         given = {"settings": self.settings, "clients": self.clients, "notify": self.events.append}
         return Context(**(given | options))
 
@@ -77,7 +77,7 @@ class Trained:
         return self.run_file.save(stage(self.run, self.context(), **options))
 
     def give_dataset(self) -> None:
-        """Channels, dataset.json, objects.jsonl and the run's section, as `gtseg dataset` leaves them."""
+        """Write channels, dataset.json, objects.jsonl and the run's section as `gtseg dataset` does."""
         s3, run = S3(self.clients), self.run
         s3.ensure_bucket(f"bucket-{self.name}")
         channels, number, records = f"{run.root}channels/", 0, []
@@ -121,8 +121,7 @@ class Trained:
 
 
 class Killer:
-    """A proxy before the server that kills the watched process at the first request of a name: before the server sees
-    it, or after its answer."""
+    """Proxy that kills the watched process at the first request of a name, before or after the server handles it."""
 
     def __init__(self, server: Any) -> None:
         self.name, self.when, self.output, self.said = "", "", "", ""
@@ -146,7 +145,7 @@ class Killer:
             return True
 
     def command(self, folder: Path, *words: str, at: tuple[str, str] = ("", "")) -> int:
-        """`gtseg` in `folder`, killed at (request, before|after); its exit code."""
+        """Run `gtseg` in `folder`, killed at (request, before|after), and return its exit code."""
         self.name, self.when = at
         command = [sys.executable, "-m", "gtseg", *words]
         with FaultProxy(self.server.url, before=self._before, after=self._after) as proxy:
@@ -165,6 +164,6 @@ class Killer:
 
 
 def created(server: Any, operation: str, start: str) -> list[str]:
-    """Names that creating calls made, by the server's own log."""
+    """Return the names of created resources from the server's log."""
     calls = [c for c in server.calls() if c["operation"] == operation and c["status"] == 200]
     return [c["name"] for c in calls if c["name"].startswith(start)]

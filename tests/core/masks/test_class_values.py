@@ -1,4 +1,4 @@
-"""The one rule for what the values of index masks mean."""
+"""Meaning of the values of index masks."""
 
 from __future__ import annotations
 

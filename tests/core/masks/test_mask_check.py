@@ -1,4 +1,4 @@
-"""Every pixel of a mask, by colour first."""
+"""Check of every pixel of a mask, first by color."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_rgb_mask_becomes_the_same_indices(indices: np.ndarray, mode: str) ->
 @given(masks, st.permutations(range(3)))
 @settings(max_examples=60, deadline=None)
 def test_right_colors_repair_wrong_indices(indices: np.ndarray, order: list[int]) -> None:
-    """The fault of June to September 2020: colours right, indices in another order."""
+    """The fault of Ground Truth from June to September 2020: right colors, permuted indices."""
     wrong = np.array(order, dtype=np.uint8)[indices]
     palette = [0] * 3
     for index, moved in enumerate(order):
@@ -257,7 +257,7 @@ def test_a_jpeg_is_refused_as_a_mask() -> None:
 
 
 def test_an_interlaced_mask_is_decoded() -> None:
-    """Adam7 of a 1x1 image is its one pixel: what matters is that Pillow decodes it."""
+    """Adam7 of a 1x1 image is its one pixel; Pillow decodes it."""
     header = struct.pack(">IIBBBBB", 1, 1, 8, 3, 0, 0, 1)
     parts = [(b"IHDR", header), (b"PLTE", CLASSES.palette), (b"IDAT", zlib.compress(b"\0\2")), (b"IEND", b"")]
     body = b"\x89PNG\r\n\x1a\n" + b"".join(

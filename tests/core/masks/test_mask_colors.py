@@ -1,4 +1,4 @@
-"""Color maps and the one table of classes."""
+"""Color maps and the table of classes."""
 
 from __future__ import annotations
 

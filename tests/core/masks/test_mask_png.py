@@ -1,4 +1,4 @@
-"""PNG at the level of chunks: what is stored anew is the same image to every decoder."""
+"""PNG chunks: a recompressed image is the same for every decoder."""
 
 from __future__ import annotations
 

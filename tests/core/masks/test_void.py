@@ -1,4 +1,4 @@
-"""Classes that are no class: their pixels become 255, which training and scores leave out."""
+"""Void: its pixels become 255, which training and scores ignore."""
 
 import io
 

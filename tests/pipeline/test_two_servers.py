@@ -1,7 +1,7 @@
 """Labeling on one server and everything else on another gives the same results as one server, byte for byte.
 
-Server A plays AWS. Server B labels: it keeps nothing itself and reads and writes A's buckets (--s3), through a proxy
-that keeps each request. C does all of it alone, for comparison.
+Server A stands in for AWS. Server B labels and uses A's buckets (--s3) through a recording proxy. Server C does
+everything, for comparison.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ RESULTS = ("channels/", "objects.jsonl")
 
 
 class Printing(Protocol):
-    """Who keeps what commands printed, by their words."""
+    """Records the output of commands by their arguments."""
 
     printed: dict[str, str]
 
 
 @dataclass
 class Sides:
-    """The servers, the folder of the project, what B asked of S3, and what the commands printed."""
+    """Servers, project folder, B's requests to S3, and the output of the commands."""
 
     folder: Path
     here: LocalAWS
@@ -74,7 +74,7 @@ class Sides:
     printed: dict[str, str]
 
     def results(self, server: LocalAWS) -> dict[str, bytes]:
-        """The run's results by key, the model as what is in its archive."""
+        """Return the run's results by key, the model as the contents of its archive."""
         s3 = server.client("s3")
         found: dict[str, bytes] = {}
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{RUN}/"):
@@ -93,7 +93,7 @@ class Sides:
 
 
 def draw(folder: Path) -> Path:
-    """Eight of the demo's scenes at a quarter of their size; the masks that the simulated workers paint."""
+    """Draw eight scenes of the demo at a quarter of their size, and the masks of the simulated workers."""
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
     for number in range(8):
@@ -107,7 +107,7 @@ def draw(folder: Path) -> Path:
 
 
 def write_profiles(folder: Path, here: LocalAWS, labels: LocalAWS, store: str) -> None:
-    """`company` points to A under an AWS host name, `store` to A's objects past the proxy, `labels` to B."""
+    """Write profiles: `company` for A under an AWS host name, `store` for A's S3 without the proxy, `labels` for B."""
     keys = f"region = {here.region}\naws_access_key_id = {here.access_key}\naws_secret_access_key = {here.secret_key}\n"
     (folder / "config").write_text(
         f"[profile company]\n{keys}endpoint_url = http://api.gtseg.amazonaws.com\nservices = company\n"
@@ -150,7 +150,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
 
 
 def gtseg(made: Printing, *words: str, codes: tuple[int, ...] = (0,)) -> None:
-    """A command in this process; what it printed is kept under its words."""
+    """Run a command in this process and record its output."""
     code: Any = 0
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -163,7 +163,7 @@ def gtseg(made: Printing, *words: str, codes: tuple[int, ...] = (0,)) -> None:
 
 
 def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
-    """One server first; then both, the default one set by the environment up to the dataset, by a profile after it."""
+    """Run all stages on one server, then on both; the environment, after dataset a profile, configures AWS."""
     stages = (
         ("label",),
         ("watch",),
@@ -226,7 +226,7 @@ def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
 
 
 def without_times(lines: bytes) -> bytes:
-    """Ground Truth's mask names end in the time of their making."""
+    """Remove the times from the names of Ground Truth's masks."""
     return re.sub(rb"_\d{4}-\d\d-\d\dT[\d:.]+\.png", b".png", lines)
 
 
@@ -275,7 +275,7 @@ def test_the_report_names_the_server_of_each_result(sides: Sides) -> None:
 
 
 def test_the_labeling_servers_requests_are_within_its_policy(sides: Sides) -> None:
-    """policies/labeling-server.json against every request that B sent to A."""
+    """policies/labeling-server.json allows every request that B sent to A."""
     policy = json.loads((sides.folder / "policies" / "labeling-server.json").read_bytes())
     place = {"region": "eu-west-1", "account": "123456789012"}
     needs = {need for request in sides.proxy.seen if request.is_signed for need in needs_of(request, **place)}
@@ -298,7 +298,7 @@ def test_boto3_and_the_aws_cli_reach_each_server_by_its_profile(sides: Sides) ->
 
 
 def test_two_clients_at_once_create_one_job(sides: Sides) -> None:
-    """From two machines, as far as the servers can tell: two processes that share nothing but the AWS profile."""
+    """Two processes that share only the AWS profile."""
     command = [sys.executable, "-m", "gtseg", "label", "--run", f"{RUN}-twins"]
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [client.communicate(timeout=120)[0] for client in clients]
@@ -313,7 +313,7 @@ def test_two_clients_at_once_create_one_job(sides: Sides) -> None:
 
 
 def test_all_services_work_over_the_s3_of_moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/deployment.md, arrangement 4: one profile, whose keys the server takes too. The S3 is moto's."""
+    """docs/deployment.md, arrangement 4: one profile, also for the server. The S3 is moto's."""
     folder = draw(tmp_path / "project")
     keys = "region = us-east-1\naws_access_key_id = OWN\naws_secret_access_key = own\n"
     config = tmp_path / "config"

@@ -1,4 +1,4 @@
-"""Any answer of AWS to any call: no paid work is lost, errors name a remedy, the same command continues afterwards."""
+"""Unexpected responses of AWS: no paid work is lost, errors have a remedy, a repeated command continues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEADER = "x-amz-server-side-encryption"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """One that plays the answers in faults.json beside its data folder."""
+    """Server with the faults of faults.json beside its data folder."""
     folder = tmp_path_factory.mktemp("answers")
     (folder / "faults.json").write_text("{}")
     started = LocalAWS(folder / "aws", options={"train_seconds": 3, "faults": str(folder / "faults.json")})
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 @pytest.fixture
 def play(server: LocalAWS) -> Iterator[Play]:
-    """Lets the server answer as these faults say; nothing of it is left afterwards."""
+    """Return a function that sets the server's faults; they are removed after the test."""
     path = server.folder.parent / "faults.json"
     yield lambda *faults: path.write_text(json.dumps({"fault": faults}))
     path.write_text("{}")
@@ -73,7 +73,7 @@ def project(environment: None, tmp_path: Path, request: pytest.FixtureRequest) -
 
 
 def created(server: LocalAWS, name: str) -> list[str]:
-    """Jobs and endpoints that were made for a run."""
+    """Return the jobs and endpoints created for a run."""
     calls = server.calls()
     return [
         c["name"] for c in calls if c["operation"].startswith("Create") and name in c["name"] and c["status"] == 200

@@ -1,4 +1,4 @@
-"""Answers are found where their labels were made, on a real server."""
+"""Workers' answers of a dataset's labels, on a real server."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def clients(training_aws: Any) -> Iterator[Clients]:
 
 @pytest.fixture(scope="module")
 def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run with a finished training job: its command was killed at every step on the way."""
+    """Return a run with a finished training job whose command was killed at every step."""
     project = Trained(tmp_path_factory.mktemp("project"), clients, f"r{uuid.uuid4().hex[:8]}")
     _ = project.settings
     project.give_dataset()
@@ -65,7 +65,7 @@ def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def deployed(trained: Trained) -> Trained:
-    """The same run with its endpoint: its command was killed after each of the three creating calls."""
+    """Return the same run with its endpoint; the command was killed after each creating call."""
     killer = trained.killer  # type: ignore[attr-defined]
     for name in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
         assert killer.command(trained.folder, "deploy", at=(name, "after")) == -9, killer.said[-2000:]
@@ -483,7 +483,7 @@ def test_every_result_and_resource_has_its_provenance(evaluated: Trained) -> Non
 def test_a_new_dataset_is_trained_deployed_and_scored_and_replaces_the_endpoint(
     clients: Clients, tmp_path: Path
 ) -> None:
-    """Two jobs of one epoch each: what the run has changes in between."""
+    """The run's dataset changes between two training jobs of one epoch."""
     project = Trained(tmp_path, clients, f"a{uuid.uuid4().hex[:8]}")
     project.tables["train.hyperparameters"] = "epochs = 1\nmini_batch_size = 2"
     _ = project.settings

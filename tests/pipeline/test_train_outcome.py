@@ -1,4 +1,4 @@
-"""A training job that was stopped or hit a limit keeps its model; without one, the error names limit and remedy."""
+"""Training jobs that were stopped or hit a limit: their model is kept, or the error names limit and remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def state(status: str, secondary: str = "", model: str | None = MODEL) -> Traini
 
 
 def context(there: bool | AWSError = True, **train: Any) -> Context:
-    """A context whose S3 has the model, has it not, or does not say; what it warns of is in `heard`."""
+    """Return a context whose S3 has the model, lacks it, or denies access; warnings are in `heard`."""
 
     def exists(uri: str) -> bool:
         if isinstance(there, AWSError):

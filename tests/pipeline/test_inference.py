@@ -1,4 +1,4 @@
-"""Many images asked for at once: in order, bounded, one bad image kept apart from a broken endpoint."""
+"""Concurrent predictions: ordered, bounded; a bad image is distinguished from a broken endpoint."""
 
 from __future__ import annotations
 
