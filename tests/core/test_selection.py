@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.core.labeling.selection import Look, choose_next, expected_iou, look_at
+from gtseg.core.labeling.selection import Appearance, choose_next, compute_appearance, expected_iou
 from gtseg.errors import ImageError
 
 
@@ -23,17 +23,17 @@ def picture(seed: int, *, noise: int = 0, size: tuple[int, int] = (90, 60)) -> b
 
 
 def test_a_resized_copy_is_a_near_duplicate_and_another_image_is_not() -> None:
-    first = look_at(picture(1))
-    assert first.is_near(look_at(picture(1, noise=5)))
-    assert first.is_near(look_at(picture(1, size=(45, 30))))
-    assert not first.is_near(look_at(picture(2)))
-    flat, other = (Look(0, np.full(48, value)) for value in (0.1, 0.9))
+    first = compute_appearance(picture(1))
+    assert first.is_near(compute_appearance(picture(1, noise=5)))
+    assert first.is_near(compute_appearance(picture(1, size=(45, 30))))
+    assert not first.is_near(compute_appearance(picture(2)))
+    flat, other = (Appearance(0, np.full(48, value)) for value in (0.1, 0.9))
     assert not flat.is_near(other), "two empty pictures of different colors"
 
 
 def test_a_body_that_is_not_an_image_is_named() -> None:
     with pytest.raises(ImageError, match="cannot be decoded"):
-        look_at(b"no picture")
+        compute_appearance(b"no picture")
 
 
 def test_the_expected_iou_is_one_for_certain_pixels_and_falls_with_uncertainty() -> None:
@@ -46,10 +46,10 @@ def test_the_expected_iou_is_one_for_certain_pixels_and_falls_with_uncertainty()
 
 
 def test_uncertain_images_are_selected_first_near_duplicates_once_labeled_ones_never() -> None:
-    looks = [look_at(picture(seed)) for seed in range(10)]
-    looks.append(look_at(picture(9, noise=3)))
+    appearances = [compute_appearance(picture(seed)) for seed in range(10)]
+    appearances.append(compute_appearance(picture(9, noise=3)))
     sureness = [0.9] * 9 + [0.2, 0.2]
-    chosen = choose_next(sureness, looks, labeled=[look_at(picture(0, noise=1))], count=20)
+    chosen = choose_next(sureness, appearances, labeled=[compute_appearance(picture(0, noise=1))], count=20)
     assert 0 not in chosen, "a near-duplicate of what is labeled"
     assert len({9, 10} & set(chosen)) == 1
     assert len(chosen) == 9

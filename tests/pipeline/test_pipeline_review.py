@@ -322,11 +322,11 @@ def test_masks_of_a_model_are_adjusted_by_workers_and_predicted_once(project: Pr
         return square(shift=5)
 
     with pytest.raises(KeyboardInterrupt):
-        walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting)
-    job = walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting).labeling_job
+        walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting)
+    job = walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job
     assert job
     assert len(asked) == 4, "three calls, and the one that was cut off"
-    assert walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting).labeling_job == job
+    assert walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job == job
 
     def submit(task: dict[str, Any]) -> dict[str, Any]:
         line = task["input"]["manifestLine"]
@@ -362,7 +362,7 @@ def test_the_most_uncertain_images_are_labeled_next_and_used_for_training_only(
         plane = np.where(inside, sureness, 0.01).astype(np.float32)
         return Answer(square(), np.stack([1 - plane, plane]), 0.0)
 
-    job = walk(project, label_next, count=2, ask=ask).labeling_job
+    job = walk(project, label_next, count=2, predict=ask).labeling_job
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"], initialValueModified=True))
     names = sorted(name_of(task) for task in given)
@@ -387,7 +387,7 @@ def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: 
     assert "1 image of [labeling] gold left out" in project.told()
     project.run_file.save(project.run.update(endpoint=ENDPOINT))
     with pytest.raises(StageError, match=r"labeled except for 1 gold image: there is nothing"):
-        walk(project, label_next, count=2, ask=lambda body: Answer(square(), None, 0.0))
+        walk(project, label_next, count=2, predict=lambda body: Answer(square(), None, 0.0))
 
 
 def test_a_missing_endpoint_is_named(project: Project) -> None:

@@ -30,19 +30,19 @@ NEAR_COLOR = 0.05
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """Appearance of an image. `hash`: 64 bits; `colors`: (48,) mean colors of a 4 x 4 grid, 0 to 1."""
 
     hash: int
     colors: Vector
 
-    def is_near(self, other: Look) -> bool:
+    def is_near(self, other: Appearance) -> bool:
         """Return whether two images are near-duplicates: similar gradients and similar colors."""
         is_alike = float(np.abs(self.colors - other.colors).mean()) <= NEAR_COLOR
         return is_alike and (self.hash ^ other.hash).bit_count() <= NEAR
 
 
-def look_at(body: bytes) -> Look:
+def compute_appearance(body: bytes) -> Appearance:
     """Compute the appearance of an encoded image. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(body)) as image:
@@ -53,7 +53,7 @@ def look_at(body: bytes) -> Look:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError(f"cannot be decoded: {error}") from None
     bits = (gray[:, 1:] > gray[:, :-1]).reshape(-1)
-    return Look(int("".join("1" if bit else "0" for bit in bits), 2), colors)
+    return Appearance(int("".join("1" if bit else "0" for bit in bits), 2), colors)
 
 
 def expected_iou(probabilities: NDArray[np.float32]) -> float:
@@ -74,7 +74,7 @@ def expected_iou(probabilities: NDArray[np.float32]) -> float:
 
 
 def choose_next(
-    sureness: Sequence[float], looks: Sequence[Look], *, labeled: Sequence[Look] = (), count: int
+    sureness: Sequence[float], appearances: Sequence[Appearance], *, labeled: Sequence[Appearance] = (), count: int
 ) -> list[int]:
     """Return the positions of at most `count` images, the most useful first.
 
@@ -84,13 +84,13 @@ def choose_next(
     n = len(sureness)
     if not n:
         return []
-    colors = np.stack([look.colors for look in looks])
+    colors = np.stack([look.colors for look in appearances])
     uncertainty = np.empty(n)
     uncertainty[np.argsort(-np.asarray(sureness), kind="stable")] = np.linspace(0, 1, n)
     distance, left = np.full(n, np.inf), np.ones(n, bool)
     for look in labeled:
         distance = np.minimum(distance, np.linalg.norm(colors - look.colors, axis=1))
-        left &= ~_near(looks, look)
+        left &= ~_near(appearances, look)
     if not labeled:
         distance[:] = 1.0
     chosen: list[int] = []
@@ -98,10 +98,10 @@ def choose_next(
         position = int(np.argmax(np.where(left, (0.1 + uncertainty) * (0.02 + distance), -1)))
         chosen.append(position)
         distance = np.minimum(distance, np.linalg.norm(colors - colors[position], axis=1))
-        left &= ~_near(looks, looks[position])
+        left &= ~_near(appearances, appearances[position])
         left[position] = False
     return chosen
 
 
-def _near(looks: Sequence[Look], other: Look) -> NDArray[np.bool_]:
-    return np.array([look.is_near(other) for look in looks], bool)
+def _near(appearances: Sequence[Appearance], other: Appearance) -> NDArray[np.bool_]:
+    return np.array([look.is_near(other) for look in appearances], bool)

@@ -29,26 +29,26 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         raise
 
 
-def read_document(path: Path, members: Mapping[str, type], *, way_out: str) -> dict[str, Any]:
+def read_document(path: Path, members: Mapping[str, type], *, remedy: str) -> dict[str, Any]:
     """Return the JSON object at `path`, checked to have these members of these types.
 
-    Raises FileNotFoundError, or ServiceError, whose message names the file and ends with `way_out`.
+    Raises FileNotFoundError, or ServiceError, whose message names the file and ends with `remedy`.
     """
     try:
         if path.exists() and not path.is_file():  # opening a named pipe would block
-            raise damaged(path, "is not a regular file", way_out)
+            raise damaged(path, "is not a regular file", remedy)
         content = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise damaged(path, f"cannot be read ({error.strerror})", way_out) from None
+        raise damaged(path, f"cannot be read ({error.strerror})", remedy) from None
     if not content.strip(b" \r\n\t\0"):
-        raise damaged(path, "is empty", way_out)
+        raise damaged(path, "is empty", remedy)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        raise damaged(path, "is not valid JSON: it is damaged or truncated", way_out) from None
+        raise damaged(path, "is not valid JSON: it is damaged or truncated", remedy) from None
     for name, kind in members.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
-            raise damaged(path, f"has no valid {name!r}", way_out)
+            raise damaged(path, f"has no valid {name!r}", remedy)
     return dict(document)

@@ -330,9 +330,7 @@ def _copy_file(source: str, target: str) -> str:
 def _read_about(backup: Path) -> dict[str, Any]:
     path = backup / BACKUP_FILE
     try:
-        return read_document(
-            path, {"schema": int, "gtseg": str}, way_out="This backup cannot be used; use another one."
-        )
+        return read_document(path, {"schema": int, "gtseg": str}, remedy="This backup cannot be used; use another one.")
     except FileNotFoundError:
         raise ServiceError(
             "NoBackup",

@@ -44,10 +44,10 @@ MAGIC = b"SQLite format 3\0"
 logger = logging.getLogger(__name__)
 
 
-def damaged(path: Path, what: str, way_out: str = "") -> ServiceError:
+def damaged(path: Path, what: str, remedy: str = "") -> ServiceError:
     """Return the ServiceError for a file of the data folder that cannot be used."""
-    way_out = way_out or "Restore the data folder from a backup (gtseg local restore)."
-    return ServiceError("DataFolderDamaged", f"{path} {what}. {way_out}", 500)
+    remedy = remedy or "Restore the data folder from a backup (gtseg local restore)."
+    return ServiceError("DataFolderDamaged", f"{path} {what}. {remedy}", 500)
 
 
 def too_new(folder: Path, found: int, version: str = "") -> ServiceError:

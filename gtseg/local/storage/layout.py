@@ -58,9 +58,9 @@ def check_kinds(folder: Path) -> None:
         (PLAIN_FILES, Path.is_file, "is not a regular file"),
         (FOLDERS, Path.is_dir, "is not a folder"),
     ):
-        for name, way_out in names.items():
+        for name, remedy in names.items():
             if (folder / name).exists() and not is_right(folder / name):
-                raise damaged(folder / name, what, way_out)
+                raise damaged(folder / name, what, remedy)
 
 
 def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
@@ -72,8 +72,8 @@ def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
     layout = read_layout(folder)
     for name in DATABASES:
         if layout.schema == 1 and (folder / ANNOUNCEMENT).exists() and not (folder / f"{name}-wal").exists():
-            way_out = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to continue with the contents of {name}."
-            raise damaged(folder / name, f"was copied without {name}-wal, which holds the latest changes", way_out)
+            remedy = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to continue with the contents of {name}."
+            raise damaged(folder / name, f"was copied without {name}-wal, which holds the latest changes", remedy)
         examine(
             folder / name,
             must_exist=layout.schema > 0,
@@ -103,10 +103,10 @@ def read_layout(folder: Path) -> Layout:
     path = folder / FOLDER_FILE
     if not path.exists():
         return Layout(1 if (folder / FIRST_LAYOUT).exists() else 0)
-    way_out = (
+    remedy = (
         f"Restore the data folder from a backup (gtseg local restore), or delete {FOLDER_FILE}; it is created again."
     )
-    document = read_document(path, {"schema": int, "gtseg": str}, way_out=way_out)
+    document = read_document(path, {"schema": int, "gtseg": str}, remedy=remedy)
     if document["schema"] > SCHEMA:
         raise too_new(folder, document["schema"], document["gtseg"])
     return Layout(document["schema"], document["gtseg"])
@@ -126,8 +126,8 @@ def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
     Raises ServiceError if the location differs from that of unfinished jobs, whose images and results are stored there.
     """
     path = folder / STORAGE_FILE
-    way_out = f"If --s3 is unchanged since the unfinished jobs began, write {json.dumps({'s3': s3})} into it."
-    earlier = read_document(path, {"s3": str}, way_out=way_out)["s3"] if path.exists() else ""
+    remedy = f"If --s3 is unchanged since the unfinished jobs began, write {json.dumps({'s3': s3})} into it."
+    earlier = read_document(path, {"s3": str}, remedy=remedy)["s3"] if path.exists() else ""
     if earlier == s3 and path.exists():
         return
     if earlier != s3 and unfinished:

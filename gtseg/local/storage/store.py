@@ -14,7 +14,7 @@ from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import SCHEMA, Database
 
 ACCOUNT = "123456789012"
-CREDENTIALS_WAY_OUT = (
+CREDENTIALS_REMEDY = (
     "Restore the data folder from a backup (gtseg local restore), or delete credentials.json: new AWS keys and a new "
     "owner token are created; jobs, objects and workers' links stay valid."
 )
@@ -59,7 +59,7 @@ class Store:
 def read_credentials(path: Path) -> Credentials:
     """Read the credentials file. Raises FileNotFoundError, or ServiceError if it is damaged."""
     names = [field.name for field in fields(Credentials)]
-    document = read_document(path, dict.fromkeys(names, str), way_out=CREDENTIALS_WAY_OUT)
+    document = read_document(path, dict.fromkeys(names, str), remedy=CREDENTIALS_REMEDY)
     return Credentials(**{name: document[name] for name in names})
 
 

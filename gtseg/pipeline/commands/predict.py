@@ -24,7 +24,7 @@ from gtseg.core.scores.metrics import Mask
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.batch import BatchItem, open_batch, predict_batch
-from gtseg.pipeline.run.inference import Answer, Asker, await_endpoint, in_order
+from gtseg.pipeline.run.inference import Answer, EndpointPredictor, await_endpoint, in_order
 from gtseg.pipeline.run.locations import IMAGES, Entry, Place
 from gtseg.settings import Settings
 
@@ -37,7 +37,7 @@ class Predicted:
     """Result of one call of `predict`; `failed` has (image, reason)."""
 
     output: str
-    asked: int
+    requested: int
     there: int
     failed: tuple[tuple[str, str], ...]
     seconds: tuple[float, ...]
@@ -46,7 +46,7 @@ class Predicted:
     def account(self) -> Account:
         """Return the account of images with and without a mask."""
         losses = [Loss("image", kind_of(reason), f"{image}: {reason}") for image, reason in self.failed]
-        images = Flow("image", self.asked + self.there, self.asked + self.there - len(self.failed))
+        images = Flow("image", self.requested + self.there, self.requested + self.there - len(self.failed))
         return Account((images,), losses=merge_losses(losses))
 
 
@@ -68,8 +68,10 @@ def predict(
     there = len(work) - len(missing)
     if missing:
         await_endpoint(section, context)
-    asker = Asker(context.hosting, section, settings.predict, probabilities=settings.predict.probabilities)
-    failed, seconds = _ask_all(missing, asker, writer, context)
+    predictor = EndpointPredictor(
+        context.hosting, section, settings.predict, probabilities=settings.predict.probabilities
+    )
+    failed, seconds = _predict_all(missing, predictor, writer, context)
     return _report(Predicted(output, len(missing), there, tuple(failed), tuple(seconds)), context)
 
 
@@ -126,7 +128,7 @@ def _begin(
 
 
 def _report(result: Predicted, context: Context) -> Predicted:
-    written = result.asked - len(result.failed)
+    written = result.requested - len(result.failed)
     facts = {
         "output": result.output,
         "predicted": written,
@@ -140,8 +142,8 @@ def _report(result: Predicted, context: Context) -> Predicted:
 def _summary(result: Predicted) -> str:
     speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
     losses = "; ".join(loss.text for loss in result.account.losses)
-    failed = f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
-    return f"{counted(result.asked - len(result.failed), 'mask')} written to {result.output}{speed}{failed}"
+    failed = f"; {len(result.failed)} of {result.requested + result.there} images failed: {losses}" if losses else ""
+    return f"{counted(result.requested - len(result.failed), 'mask')} written to {result.output}{speed}{failed}"
 
 
 def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
@@ -274,20 +276,20 @@ class _Writer:
         return buffer.getvalue()
 
 
-def _ask_all(
-    work: Sequence[BatchItem], asker: Asker, writer: _Writer, context: Context
+def _predict_all(
+    work: Sequence[BatchItem], predictor: EndpointPredictor, writer: _Writer, context: Context
 ) -> tuple[list[tuple[str, str]], list[float]]:
     failed: list[tuple[str, str]] = []
     seconds: list[float] = []
 
     def one(item: BatchItem) -> float:
         body = item.place.read(item.entry.name)
-        answer = asker.ask(body)
+        answer = predictor.predict(body)
         writer.write(item, body, answer)
         return answer.seconds
 
     try:
-        for item, result in in_order(work, one, concurrency=asker.options.concurrency):
+        for item, result in in_order(work, one, concurrency=predictor.options.concurrency):
             if isinstance(result, GtsegError):
                 failed.append((item.entry.address, str(result)))
                 context.warn(f"{item.entry.address}: {result}")

@@ -99,11 +99,11 @@ class Resource(Protocol):
         return 63
 
     @property
-    def way_out(self) -> str:
+    def remedy(self) -> str:
         """What to do if the run already has a live one with other inputs."""
         return "Restore the settings, stop that job, or start a new run with --run."
 
-    def gives_way(self, found: Found) -> bool:
+    def is_replaceable(self, found: Found) -> bool:
         """Return whether a live one with other inputs is replaced by a new one; if not, it is an error."""
         return False
 
@@ -183,7 +183,7 @@ def standing(run: Run, resource: Resource) -> Found | None:
     if found is None or not found.is_of(last) or found.is_dead:
         return None
     if last.fingerprint != fingerprint:
-        if resource.gives_way(found):
+        if resource.is_replaceable(found):
             return None
         raise _made_otherwise(run, resource, last, found)
     return found
@@ -218,7 +218,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
             )
         elif last.fingerprint == resource.fingerprint and (last.outcome == "recorded" or mine):
             return run, last
-        elif found and mine and not resource.gives_way(found):
+        elif found and mine and not resource.is_replaceable(found):
             raise _made_otherwise(run, resource, last, found)
     number = (last.number if last else 0) + 1
     attempt = Attempt(
@@ -233,7 +233,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
 
 def _made_otherwise(run: Run, resource: Resource, last: Attempt, found: Found) -> StageError:
     return StageError(
-        f"Run {run.name!r} already has {last.name} ({found.status}) with other settings or data. {resource.way_out}"
+        f"Run {run.name!r} already has {last.name} ({found.status}) with other settings or data. {resource.remedy}"
     )
 
 

@@ -79,9 +79,9 @@ class HostedModel(Resource):
     model: str = STAND_IN
     config: str = STAND_IN
 
-    way_out = "Restore the settings, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
+    remedy = "Restore the settings, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
 
-    def gives_way(self, found: Found) -> bool:
+    def is_replaceable(self, found: Found) -> bool:
         """Return whether the result is outdated: it then gets a new endpoint, and the old one is deleted after that."""
         return staleness(self.run, self.context.settings, "deploy") is not None
 
@@ -141,7 +141,7 @@ class BatchModel(HostedModel):
 
     stage = "batch-model"
 
-    def gives_way(self, found: Found) -> bool:
+    def is_replaceable(self, found: Found) -> bool:
         return True
 
     @property

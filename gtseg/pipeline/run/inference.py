@@ -51,7 +51,7 @@ class Answer:
     seconds: float
 
 
-class Asker:
+class EndpointPredictor:
     """Endpoint and the options of its requests."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Asker:
         self.hosting, self.endpoint, self.options = hosting, endpoint, options
         self.accept = PROTOBUF if probabilities else endpoint.accept
 
-    def ask(self, body: bytes) -> Answer:
+    def predict(self, body: bytes) -> Answer:
         """Predict the mask of one image.
 
         Raises ImageError, MaskError or AWSError; a ModelError concerns this image, other AWS errors the endpoint.
@@ -69,14 +69,14 @@ class Asker:
         image = open_image(body)
         options = self.options
         if options.large_images == "tile" and needs_fitting(image, body, max_side=options.max_side):
-            mask, values = self._ask_tiles(body)
+            mask, values = self._predict_tiles(body)
         else:
             kind = self.endpoint.content_type
             request = fit_request(body, max_side=options.max_side, content_type=kind, quality=options.jpeg_quality)
             mask, values = self._send(request)
         return Answer(mask, values, time.monotonic() - begun)
 
-    def _ask_tiles(self, body: bytes) -> tuple[Mask, NDArray[np.float32] | None]:
+    def _predict_tiles(self, body: bytes) -> tuple[Mask, NDArray[np.float32] | None]:
         image, options = to_rgb(open_image(body)), self.options
         height, width = image.height, image.width
         parts = []

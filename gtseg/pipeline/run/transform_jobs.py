@@ -59,7 +59,7 @@ class TransformJob(Resource):
     model: str = STAND_IN_MODEL
 
     stage, what = "transform", "transform job"
-    way_out = (
+    remedy = (
         "It predicts other images or uses another model: wait for its end, or stop it "
         "(`aws sagemaker stop-transform-job --transform-job-name NAME`, or `gtseg cleanup --all`)."
     )

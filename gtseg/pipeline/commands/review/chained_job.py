@@ -65,12 +65,12 @@ class ChainedJob(LabelingResource):
     def manifest(self, name: str) -> bytes:
         return self.build(self.attribute(name)).body
 
-    def held_by(self, run: Run) -> LabelingJobSection | VerificationSection | None:
+    def section_of(self, run: Run) -> LabelingJobSection | VerificationSection | None:
         """Return the section of this job."""
         return run.labeling_job
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
-        if (held := self.held_by(run)) and held.arn == arn:
+        if (held := self.section_of(run)) and held.arn == arn:
             return run
         return run.update(labeling_job=self.section(name, arn), dataset=None)
 
@@ -97,8 +97,8 @@ class ChainedJob(LabelingResource):
 def start(job: ChainedJob) -> Run:
     """Return the run with the job, created now, adopted, or existing; unchanged after a dry run."""
     run, context = begin(job.run, job.context, job), job.context
-    held = job.held_by(run)
-    if held and held != job.held_by(job.run):
+    held = job.section_of(run)
+    if held and held != job.section_of(job.run):
         words = f"{held.name} sends {counted(job.objects, 'image')} of {job.earlier.name} to the workers"
         context.finish(words, {"arn": held.arn, "objects": job.objects})
     return run

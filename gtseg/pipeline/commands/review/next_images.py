@@ -16,19 +16,19 @@ from gtseg.aws.s3 import Bulk
 from gtseg.core.labeling.chained_jobs import ChainLine
 from gtseg.core.labeling.input_manifest import DataObject
 from gtseg.core.labeling.output_manifest import CHOSEN
-from gtseg.core.labeling.selection import Look, choose_next, expected_iou, look_at
+from gtseg.core.labeling.selection import Appearance, choose_next, compute_appearance, expected_iou
 from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, ImageError, StageError
 from gtseg.pipeline.commands.review.adjust import start_adjustment
 from gtseg.pipeline.commands.review.earlier_labels import find_earlier, refuse_running
 from gtseg.pipeline.commands.review.prelabel import Prelabeling, find_classes
 from gtseg.pipeline.run import Context, EndpointSection, Run
-from gtseg.pipeline.run.inference import PROTOBUF, Answer, Asker, await_endpoint, in_order
+from gtseg.pipeline.run.inference import PROTOBUF, Answer, EndpointPredictor, await_endpoint, in_order
 from gtseg.pipeline.stages.label.gold import find_gold
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
 
-Ask = Callable[[bytes], Answer]
+Predict = Callable[[bytes], Answer]
 """Function from an image's bytes to its mask and probabilities."""
 ASKED = 2000
 """Maximum number of images that are predicted."""
@@ -37,16 +37,16 @@ COMPARED = 500
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Candidate:
     """Facts about one image: the model's confidence, its features, and the location of its mask."""
 
     item: DataObject
     sureness: float
-    features: Look
+    features: Appearance
     mask: str
 
 
-def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None) -> Run:
+def label_next(run: Run, context: Context, *, count: int, predict: Predict | None = None) -> Run:
     """Return the run with an adjustment job for the `count` images that its model is expected to learn most from.
 
     Raises StageError without labels or a model in service, while a labeling job is running, or if nothing is left to
@@ -55,7 +55,7 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     context = context.of("next")
     refuse_running(run, context)
     earlier = find_earlier(run, context)
-    endpoint = _find_model(run, context, is_asked=ask is None)
+    endpoint = _find_model(run, context, is_used=predict is None)
     gathered = gather_images(run, context)
     gold = find_gold([item.uri for item in gathered.manifest.objects], context)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
@@ -76,45 +76,47 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
         return run
     upload_images(gathered, context)
     with Bulk(context.clients) as bulk:
-        asker = Asker(context.hosting, endpoint, context.settings.predict, probabilities=True)
-        ask = ask or asker.ask
+        predictor = EndpointPredictor(context.hosting, endpoint, context.settings.predict, probabilities=True)
+        predict = predict or predictor.predict
         classes = find_classes(run, context.settings, endpoint.name)
         folder = f"{run.root}labeling/next-{earlier.mark}/"
-        masks = Prelabeling(folder, endpoint, classes, bulk, lambda body: ask(body).mask)
-        asked = _ask_all(sorted(sample, key=lambda item: item.uri), ask, masks, context)
+        masks = Prelabeling(folder, endpoint, classes, bulk, lambda body: predict(body).mask)
+        candidates = _predict_all(sorted(sample, key=lambda item: item.uri), predict, masks, context)
         known = _read_labeled(sorted(labeled), bulk)
-    chosen = choose_next([a.sureness for a in asked], [a.features for a in asked], labeled=known, count=count)
-    picked = [asked[position] for position in chosen]
+    chosen = choose_next([a.sureness for a in candidates], [a.features for a in candidates], labeled=known, count=count)
+    picked = [candidates[position] for position in chosen]
     context.note(f"{message}; near-duplicates of them and of labeled images are left out")
     lines = [_line(one, earlier.label, masks.metadata) for one in picked]
     both = replace(earlier, lines=(*earlier.lines, *lines))
     return start_adjustment(run, context.of("adjust"), both, only={one.item.uri: () for one in picked})
 
 
-def _find_model(run: Run, context: Context, *, is_asked: bool) -> EndpointSection:
+def _find_model(run: Run, context: Context, *, is_used: bool) -> EndpointSection:
     if run.endpoint is None or run.endpoint.deleted:
         raise StageError(
             f"Run {run.name!r} has no model in service for the selection: run `gtseg run` or `gtseg deploy` first. "
             "`gtseg label --continue` labels the others in their order."
         )
-    if is_asked:
+    if is_used:
         await_endpoint(run.endpoint, context)
     return run.endpoint
 
 
-def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context: Context) -> list[_Asked]:
+def _predict_all(
+    items: Sequence[DataObject], predict: Predict, masks: Prelabeling, context: Context
+) -> list[_Candidate]:
     """Return results in order; images that cannot be predicted cause a warning and are left out."""
 
-    def ask_one(item: DataObject) -> _Asked:
+    def predict_one(item: DataObject) -> _Candidate:
         body = masks.bulk.get(item.uri).body
-        features, answer = look_at(body), ask(body)
+        features, answer = compute_appearance(body), predict(body)
         if answer.probabilities is None:
             raise ImageError("the endpoint returned no probabilities")
-        return _Asked(item, expected_iou(answer.probabilities), features, masks.keep(item, answer.mask))
+        return _Candidate(item, expected_iou(answer.probabilities), features, masks.keep(item, answer.mask))
 
-    found: list[_Asked] = []
+    found: list[_Candidate] = []
     for done, (item, result) in enumerate(
-        in_order(items, ask_one, concurrency=context.settings.predict.concurrency), start=1
+        in_order(items, predict_one, concurrency=context.settings.predict.concurrency), start=1
     ):
         if isinstance(result, GtsegError):
             context.warn(f"{item.uri}: {result}")
@@ -126,17 +128,17 @@ def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context:
     return found
 
 
-def _read_labeled(images: Sequence[str], bulk: Bulk) -> list[Look]:
+def _read_labeled(images: Sequence[str], bulk: Bulk) -> list[Appearance]:
     step = max(1, len(images) // COMPARED)
     found = []
     for uri in images[::step]:
         try:
-            found.append(look_at(bulk.get(uri).body))
+            found.append(compute_appearance(bulk.get(uri).body))
         except GtsegError:
             continue  # the image is labeled in any case
     return found
 
 
-def _line(one: _Asked, label: str, metadata: Any) -> ChainLine:
+def _line(one: _Candidate, label: str, metadata: Any) -> ChainLine:
     entry = {"source-ref": one.item.uri, CHOSEN: "next", label: one.mask, f"{label}-metadata": metadata}
     return ChainLine(one.item.uri, entry, "labeled")

@@ -25,7 +25,7 @@ from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
 from gtseg.pipeline.commands.review.adjust import start_adjustment
 from gtseg.pipeline.commands.review.earlier_labels import read_earlier, refuse_running
 from gtseg.pipeline.run import Context, EndpointSection, Run
-from gtseg.pipeline.run.inference import Asker, in_order
+from gtseg.pipeline.run.inference import EndpointPredictor, in_order
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
@@ -33,12 +33,12 @@ from gtseg.pipeline.stages.label.reports import report_images
 from gtseg.settings import Settings
 
 LABEL = "prelabel-ref"
-Ask = Callable[[bytes], Mask]
+Predict = Callable[[bytes], Mask]
 """Function from an image's bytes to its (H, W) class indices."""
 
 
 def prelabel(
-    run: Run, context: Context, *, endpoint: str, ask: Ask | None = None, hosting: Hosting | None = None
+    run: Run, context: Context, *, endpoint: str, predict: Predict | None = None, hosting: Hosting | None = None
 ) -> Run:
     """Return the run with an adjustment job for the masks that `endpoint` predicts for [images] source.
 
@@ -64,10 +64,10 @@ def prelabel(
         return run
     ensure_run_bucket(run, context)
     upload_images(gathered, context)
-    asker = Asker(hosting or context.hosting, model, context.settings.predict)
+    predictor = EndpointPredictor(hosting or context.hosting, model, context.settings.predict)
     folder = f"{run.root}labeling/prelabel-{endpoint}/"
     with Bulk(context.clients) as bulk:
-        work = Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
+        work = Prelabeling(folder, model, classes, bulk, predict or (lambda body: predictor.predict(body).mask))
         entries = work.label_all(gathered.manifest.objects, context)
     s3 = context.s3
     manifest, images = folder + OUTPUT_MANIFEST, f"{folder}images.jsonl"
@@ -131,7 +131,7 @@ class Prelabeling:
     model: EndpointSection
     classes: Classes
     bulk: Bulk
-    ask: Ask
+    predict: Predict
 
     def label_all(self, objects: Sequence[DataObject], context: Context) -> list[dict[str, Any]]:
         """Return the manifest's entries, in order; an image that the endpoint refuses has no mask."""
@@ -155,7 +155,7 @@ class Prelabeling:
     def _label(self, item: DataObject, there: set[str]) -> str:
         """Return the URI of the image's mask, predicted if it does not exist."""
         uri = self._address(item)
-        return uri if uri in there else self.keep(item, self.ask(self.bulk.get(item.uri).body))
+        return uri if uri in there else self.keep(item, self.predict(self.bulk.get(item.uri).body))
 
     def _address(self, item: DataObject) -> str:
         made = f"{item.uri}\n{item.etag}\n{self.model.arn}\n{self.model.since}\n{self.classes.names}"

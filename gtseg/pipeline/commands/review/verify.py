@@ -70,7 +70,7 @@ class VerificationJob(ChainedJob):
 
     machine: int = 0
 
-    def held_by(self, run: Run) -> VerificationSection | None:
+    def section_of(self, run: Run) -> VerificationSection | None:
         return run.verification
 
     def keep(self, run: Run, name: str, arn: str) -> Run:

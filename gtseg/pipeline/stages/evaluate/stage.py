@@ -29,7 +29,7 @@ from gtseg.pipeline.run import (
     provenance,
 )
 from gtseg.pipeline.run.batch import BatchItem, open_batch, predict_batch
-from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
+from gtseg.pipeline.run.inference import EndpointPredictor, await_endpoint, in_order
 from gtseg.pipeline.run.locations import Entry, Place
 from gtseg.pipeline.run.transform_jobs import Batch
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
@@ -96,8 +96,8 @@ def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
     elif model.endpoint and not all(pair.is_there for pair in pairs):
         await_endpoint(model.endpoint, context)
     tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
-    asker = Asker(context.hosting, model.endpoint, settings.predict) if model.endpoint else None
-    latencies = _score(pairs, tally, asker, context, failed)
+    predictor = EndpointPredictor(context.hosting, model.endpoint, settings.predict) if model.endpoint else None
+    latencies = _score(pairs, tally, predictor, context, failed)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
     for warning in score_warnings(result, data.classes):
         context.warn(warning)
@@ -232,7 +232,7 @@ def _stems(uri: str, context: Context) -> dict[str, str]:
 
 
 def _score(
-    pairs: list[Pair], tally: Tally, asker: Asker | None, context: Context, failed: dict[str, str]
+    pairs: list[Pair], tally: Tally, predictor: EndpointPredictor | None, context: Context, failed: dict[str, str]
 ) -> list[float]:
     """Add every pair to the tally and return the seconds of the requests made now.
 
@@ -243,9 +243,9 @@ def _score(
 
     def one(pair: Pair) -> Scored:
         truth = read_mask(s3.read(pair.mask)[0])
-        if pair.is_there or asker is None:
+        if pair.is_there or predictor is None:
             return Scored(truth, read_mask(s3.read(pair.prediction)[0]), None)
-        answer = asker.ask(s3.read(pair.image)[0])
+        answer = predictor.predict(s3.read(pair.image)[0])
         height, width = answer.mask.shape
         s3.write(pair.prediction, encode_palette_png(answer.mask, width, height, palette=palette))
         return Scored(truth, answer.mask, answer.seconds)

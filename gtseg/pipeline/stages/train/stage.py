@@ -60,14 +60,14 @@ class TrainingResource(Resource):
     stage, what = "train", "training job"
 
     @property
-    def way_out(self) -> str:
+    def remedy(self) -> str:
         """Return what to do: training with the same data again needs another run, so that both results are kept."""
         run = self.run
         source, other = run.dataset.source if run.dataset else "", f"{run.name}-2"
         take = f"`gtseg dataset --run {other} --manifest {source}`, then " if source else ""
         return f"Restore the settings, or train in another run: {take}`gtseg train --run {other}`."
 
-    def gives_way(self, found: Found) -> bool:
+    def is_replaceable(self, found: Found) -> bool:
         """Return whether a finished job's model is outdated (other data or hyperparameters), so that the next name is
         used."""
         stale = staleness(self.run, self.context.settings, "train")

@@ -72,7 +72,7 @@ class TuningResource(Resource):
     name_limit = 32
     """Maximum length of its name, which is the prefix of its training jobs' names (API)."""
 
-    def gives_way(self, found: Found) -> bool:
+    def is_replaceable(self, found: Found) -> bool:
         """Return whether a finished search is outdated, so that the next name is used."""
         stale = staleness(self.run, self.context.settings, "train")
         return found.status == "Completed" and stale is not None
