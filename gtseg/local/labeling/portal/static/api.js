@@ -1,5 +1,5 @@
 // @ts-check
-// The server, by fetch. Every changing call carries a header that no foreign page can send: with the same-site cookie that is the guard against CSRF.
+// Requests to the server. Changing requests send a header that cross-origin pages cannot send, which with the same-site cookie prevents CSRF.
 
 const ROOT = "/_portal/api/";
 
@@ -12,7 +12,7 @@ export class Refused extends Error {
   }
 }
 
-/** The server could not be reached, or is restarting: trying again may help. */
+/** The server is unreachable or restarting; the request can be retried. */
 export class Unreachable extends Error {}
 
 /** @param {string} method  @param {string} path  @param {unknown} [body]  @param {{signal?: AbortSignal}} [options] */
@@ -46,7 +46,7 @@ export function wait(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Try until the server answers. `ontry`(n, seconds until the next try) is told. A refusal (4xx) ends it. */
+/** Repeat `action` until the server responds; calls `ontry`(n, seconds until the next try) after each failure. A 4xx response is thrown. */
 export async function insist(action, ontry = (/** @type {number} */ _n, /** @type {number} */ _seconds) => {}) {
   for (let n = 1; ; n += 1) {
     try {

@@ -1,11 +1,11 @@
-// Questions to the owner: pins on the image, a dialog that asks, and what was answered.
+// Questions to the owner: pins on the image, a dialog to ask, and the answers.
 
 import { get, post } from "./api.js";
 import { h, openDialog } from "./annotate/dom.js";
 
-/** The questions of one task on its desk: pins that stay where they belong while the image is moved. */
+/** The questions of a task, as pins that move with the image. */
 export class Questions {
-  /** `task` as the server describes it; `desk` an element with `view` and a `.stage`. */
+  /** `task`: the server's description; `desk`: an element with `view` and a `.stage`. */
   constructor(task, desk) {
     Object.assign(this, { task, desk, list: [], layer: h("div", { class: "pins" }) });
     this.stage = desk.querySelector(".stage");
@@ -45,7 +45,7 @@ export class Questions {
     openDialog("Your question", h("p", {}, q.question), h("p", {}, h("strong", {}, q.answer ? "Answer: " : "Not answered yet."), q.answer ?? ""));
   }
 
-  /** Wait for a press on the image, or Escape or the whole image; then ask. */
+  /** Wait for a press on the image (Enter: the whole image, Escape: cancel), then open the dialog. */
   ask() {
     if (this.layer.classList.contains("asking")) return this.stop();
     this.layer.classList.add("asking");
@@ -101,7 +101,7 @@ export class Questions {
   }
 }
 
-/** What the owner and reviewers said of this task: [[who, text], ...] */
+/** Comments of the owner and of reviewers on this task: [[who, text], ...] */
 export function remarksOf(task) {
   const found = task.returned ? [["Sent back by the owner", task.returned]] : [];
   for (const [name, value] of Object.entries(task.input?.manifestLine ?? {})) {
@@ -111,7 +111,7 @@ export function remarksOf(task) {
   return found;
 }
 
-/** Show remarks and answered questions above everything else beside the image. */
+/** Show comments and answered questions at the top of the side panel. */
 export function showRemarks(desk, task, questions) {
   const answers = questions.filter((q) => q.answer !== null).map((q) => [`You asked: ${q.question}`, q.answer]);
   const said = [...remarksOf(task), ...answers];

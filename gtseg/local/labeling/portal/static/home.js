@@ -1,4 +1,4 @@
-// A worker's jobs: what is left, what is done, at which pace.
+// The list of a worker's jobs with progress and pace.
 
 import { get, call, insist } from "./api.js";
 import { h } from "./annotate/dom.js";
@@ -21,7 +21,7 @@ function jobCard(job) {
     meter(job));
 }
 
-/** To what was submitted, and to answers of the owner that were not read yet. */
+/** Links to submitted answers, unread answers of the owner, and returned answers. */
 function links(job) {
   const to = `/_portal/submitted/${encodeURIComponent(job.job)}`;
   return [
@@ -53,4 +53,4 @@ document.getElementById("leave").addEventListener("click", async () => {
 show();
 setInterval(() => document.visibilityState === "visible" && show(), 20_000);
 
-document.body.inert = false; // until here a press would have been lost
+document.body.inert = false; // before this, clicks have no handlers

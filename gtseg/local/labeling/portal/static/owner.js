@@ -1,4 +1,4 @@
-// All labeling jobs, for their owner.
+// The owner's list of labeling jobs and workers.
 
 import { call, get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
@@ -38,13 +38,13 @@ async function showPeople() {
     : h("p", { class: "faint" }, "Nobody yet: add a person, and send them their link."));
 }
 
-/** A paused person gets no more tasks; what they hold they may still submit. */
+/** A paused worker gets no more tasks, but can submit leased ones. */
 async function setState(worker) {
   await post(`owner/workers/${worker.worker_id}`, { state: worker.state === "paused" ? "active" : "paused" });
   await showPeople();
 }
 
-/** The link is shown this once: only its digest is kept. */
+// The link is shown only once, because the server stores only its digest.
 at.add.addEventListener("submit", async (event) => {
   event.preventDefault();
   at.problem.textContent = "";
@@ -67,4 +67,4 @@ show();
 const known = showPeople();
 setInterval(() => document.visibilityState === "visible" && show(), 10_000);
 
-document.body.inert = false; // until here a press would have been lost
+document.body.inert = false; // before this, clicks have no handlers

@@ -1,4 +1,4 @@
-// One job, for its owner: progress, questions, people, agreement, and a review desk over every object with image, answers, verdicts and masks.
+// The owner's page of a job: progress, questions, workers, agreement, and the objects with image, answers, verdicts and masks.
 
 import { get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
@@ -20,7 +20,7 @@ function figure(value, words) {
   return h("div", {}, h("dt", {}, words), h("dd", {}, value));
 }
 
-/** A command to be typed in the project's folder, with a button that copies it. */
+/** A command to run in the project's folder, with a button that copies it. */
 function command(text) {
   const copy = h("button", { type: "button", class: "quiet", onclick: async () => { await navigator.clipboard?.writeText(text); copy.textContent = navigator.clipboard ? "Copied" : "Select it to copy"; } }, "Copy");
   return h("span", { class: "command" }, h("code", {}, text), copy);
@@ -28,7 +28,7 @@ function command(text) {
 
 const isOver = () => ["Completed", "Stopped", "Failed"].includes(job.status);
 
-/** What a verification leads to: the bad masks are corrected. */
+/** The next step after a verification: how to correct bad masks. */
 function afterVerdicts() {
   const bad = job.verdicts.bad ?? 0;
   if (!isOver()) return h("p", { class: "faint" }, "When everything is judged, `gtseg verify` reads the verdicts, and `gtseg adjust --bad` has the bad masks corrected.");
@@ -36,7 +36,7 @@ function afterVerdicts() {
   return h("p", {}, `${bad} ${bad === 1 ? "mask is" : "masks are"} bad. To have ${bad === 1 ? "it" : "them"} corrected, run in the project's folder: `, command("gtseg verify"), " then ", command("gtseg adjust --bad"));
 }
 
-/** What the owner's own verdicts lead to. */
+/** The next step after the owner's own verdicts. */
 function afterReviews() {
   const { good, bad } = job.reviews;
   if (!good && !bad) return "";
@@ -96,7 +96,7 @@ function showWorkers(workers) {
     h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), time(w), judged ? null : number(percent(w.iou)), job.gold ? scored(w) : null, number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
 }
 
-/** A paused person gets no more tasks; what they hold they may still submit. */
+/** A paused worker gets no more tasks, but can submit leased ones. */
 async function setState(worker, state) {
   await post(`owner/workers/${worker.worker}`, { state });
   await showAll();
@@ -104,7 +104,7 @@ async function setState(worker, state) {
 
 // ---- colors ----
 
-/** A color of the owner's choice for each label; the list stays as it is while nothing has changed, so that an open color picker stays open. */
+/** The color of each label. The list is rebuilt only after a change, so that an open color picker stays open. */
 function showColors() {
   at.palette.hidden = job.kind === "verification";
   const state = JSON.stringify([job.labels, job.colors]);
@@ -116,14 +116,14 @@ function showColors() {
     h("button", { type: "button", class: "quiet", hidden: !Object.hasOwn(job.colors, label), "aria-label": `Reset the color of ${label}`, onclick: () => keepColors(Object.fromEntries(Object.entries(job.colors).filter(([other]) => other !== label))) }, "Reset"))));
 }
 
-/** null: all as they were when the job began. */
+/** Save the colors; null resets all to those of the job's tags. */
 async function keepColors(colors) {
   at.colorproblem.textContent = "";
   try {
     ({ colors: job.colors } = await post(`${path}/colors`, { colors }));
   } catch (error) {
     at.colorproblem.textContent = `Not kept: ${error.message}`;
-    at.colors.dataset.state = ""; // the list shows again what is kept
+    at.colors.dataset.state = ""; // show the stored colors again
   }
   showColors();
 }
@@ -183,14 +183,14 @@ function verdictsOf(object) {
   return h("ul", { class: "verdicts" }, ...object.answers.map((a) => h("li", {}, `${a.name}: `, h("strong", {}, a.verdict ?? "–"), a.comment ? h("span", {}, " · ", h("q", {}, a.comment)) : "", h("span", { class: "faint" }, ` · ${duration(a.seconds)}`))));
 }
 
-/** [[what its picture's address ends with, words], ...]; null is the image alone. */
+/** [[suffix of the mask's URL, caption], ...]; null is the image alone. */
 function masks(object) {
   if (job.kind === "verification") return [[null, "Image"], ["prior", "Mask"]];
   const answers = object.answers.map((a) => [a.worker, `${a.name}, ${duration(a.seconds)}`, a.version]);
   return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", object.by_machine ? "By a model" : "Consolidated", object.version]] : [])];
 }
 
-let asked = 0; // a later question's answer may come first
+let asked = 0; // responses may arrive out of order
 
 async function showObjects() {
   const own = (asked += 1);
@@ -211,7 +211,7 @@ async function showObjects() {
   return undefined;
 }
 
-/** The review desk, beginning with an object of this page; it goes on over the pages. */
+/** Open the review at an object of this page; it continues over the pages. */
 function review(index, mask = null) {
   openReview({
     path, index, mask, masks, verdicts: verdictsOf,
@@ -252,4 +252,4 @@ for (const select of Object.values(FILTERS)) select.addEventListener("change", (
 showAll().then(showObjects).catch((error) => (at.status.textContent = error.message));
 setInterval(() => document.visibilityState === "visible" && showAll(), 10_000);
 
-document.body.inert = false; // until here a press would have been lost
+document.body.inert = false; // before this, clicks have no handlers

@@ -1,5 +1,5 @@
 // @ts-check
-// How far a job is: a meter and its state in words.
+// Progress of a job: a meter and its state in words.
 
 import { h } from "./annotate/dom.js";
 

@@ -1,16 +1,16 @@
-// The review desk: one object large, its masks flicked between by number, one key for each verdict, then the next object.
+// The owner's review: one object at a time, masks selected by number keys, one key per verdict.
 
 import { post } from "./api.js";
 import { h, openDialog } from "./annotate/dom.js";
 
 const KEYS = [["G", "good"], ["B", "bad"], ["S", "send back with the comment"], ["C", "write a comment"], ["← →", "the object before, the next"], ["1 … 9", "which mask"]];
 
-/** Where a picture of an object is; `version` changes when it does. */
+/** URL of an image or mask of an object; `version` changes with its content. */
 export function addressOf(path, object, what, version) {
   return `/_portal/api/${path}/objects/${object.line}/${encodeURIComponent(what)}${version ? `?v=${version}` : ""}`;
 }
 
-/** The image, a mask over it, and words: a button that shows them large. */
+/** A button with the image, a mask over it and a caption, which opens the review. */
 export function layered(path, object, mask, words, onclick, version = null) {
   const pictures = [h("img", { src: addressOf(path, object, "image"), alt: "", loading: "lazy" })];
   if (mask) pictures.push(h("img", { src: addressOf(path, object, mask, version ?? object.version), alt: "", loading: "lazy", class: ["mask", "prior"].includes(mask) ? "index" : "" }));
@@ -24,7 +24,7 @@ export function openReview(desk) {
   const over = h("img", { alt: "" });
   const image = h("img", { alt: "The image" });
   const frame = h("div", { class: "frame" }, image, over);
-  image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight)); // upright, as people see it
+  image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight)); // of the displayed orientation
   const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
   over.style.opacity = 0.6;
   const choices = h("div", { class: "bottom" });
@@ -81,7 +81,7 @@ export function openReview(desk) {
     return show();
   }
 
-  /** Do it once at a time; a refusal is said. */
+  /** Run `action` unless one is running; show its error. */
   async function act(action, words) {
     if (busy) return;
     busy = true;
@@ -90,7 +90,7 @@ export function openReview(desk) {
       const { line } = object();
       await desk.changed();
       const now = desk.shown().findIndex((one) => one.line === line);
-      if (now >= 0) index = now; // a filter may have taken the object away: then the next is in its place
+      if (now >= 0) index = now; // if a filter removed the object, the next one has its index
       else index = Math.min(index, desk.shown().length) - 1;
       if (!desk.shown().length) return dialog.close();
       await go(1);

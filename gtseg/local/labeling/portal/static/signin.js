@@ -1,4 +1,4 @@
-// A personal link is /_portal/signin#TOKEN: the part behind # never leaves the browser. It is handed over once, in a request's body.
+// A personal link is /_portal/signin#TOKEN. Browsers do not send the part after #; the page sends the token once, in a request's body.
 
 import { post } from "./api.js";
 
@@ -36,4 +36,4 @@ function enterByLink() {
 window.addEventListener("hashchange", enterByLink);
 enterByLink();
 
-document.body.inert = false; // until here a press would have been lost
+document.body.inert = false; // before this, clicks have no handlers

@@ -1,4 +1,4 @@
-// A worker's own answers of one job: looked at, and opened again until they are consolidated; and what they asked.
+// A worker's submitted answers of a job, which can be reopened until consolidation, and their questions.
 
 import { get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
@@ -44,4 +44,4 @@ async function show() {
 
 show().catch((error) => (at.status.textContent = error.message));
 
-document.body.inert = false; // until here a press would have been lost
+document.body.inert = false; // before this, clicks have no handlers

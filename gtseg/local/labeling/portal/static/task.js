@@ -1,4 +1,4 @@
-// One worker at work: take a task, show its page, keep what is drawn, submit, take the next.
+// The task page: lease a task, show it, save drafts, submit, take the next one.
 
 import { get, insist, post, Refused, Unreachable } from "./api.js";
 import { Activity } from "./annotate/activity.js";
@@ -14,7 +14,7 @@ import { readTemplate } from "./template.js";
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const job = decodeURIComponent(location.pathname.split("/").pop());
 const DESK = "crowd-semantic-segmentation, crowd-image-classifier";
-/** The bar's buttons and their actions, whose keys their titles name. */
+/** Buttons of the bar -> ids of their actions; the buttons' titles show the actions' keys. */
 const BUTTONS = { instructions: "instructions", keys: "sheet", previous: "previous", ask: "ask", skip: "skip", submit: "submit" };
 let task = null;
 let form = null;
@@ -25,9 +25,9 @@ let questions = null;
 const activity = new Activity().listen();
 let ticking = null;
 let submitting = false;
-let closed = false; // its time is over: nothing is drawn or sent any more
+let closed = false; // the lease has ended: no more drawing or sending
 
-/** Over the image, which it does not move; `stays` where it must be answered. */
+/** Show a notice over the image; with `stays` it cannot be hidden. */
 function notice(text, { alarm = false, actions = [], stays = false } = {}) {
   page.notice.hidden = !text;
   page.notice.classList.toggle("alarm", alarm);
@@ -35,7 +35,7 @@ function notice(text, { alarm = false, actions = [], stays = false } = {}) {
   page.notice.replaceChildren(h("span", {}, text ?? ""), ...actions, ...(stays ? [] : [hide]));
 }
 
-/** Whether the task can be worked on: the desk's buttons and keys. */
+/** Enable or disable the buttons and the desk. */
 function setOpen(yes) {
   page.submit.disabled = page.decline.disabled = page.skip.disabled = page.ask.disabled = !yes;
   page.work.inert = !yes;
@@ -86,7 +86,7 @@ async function show(found, { take = false } = {}) {
   const key = [page.who.dataset.worker, job, task.object].join("\n");
   journal = new Journal(key, showSaved, draft);
   const mask = desk.localName === "crowd-semantic-segmentation";
-  const again = task.revising || task.returned !== null; // an answer of this person, opened again
+  const again = task.revising || task.returned !== null; // a reopened answer of this worker
   const outlines = `/_portal/api/tasks/${encodeURIComponent(task.task)}`;
   // loads the network and the image before the first click
   const starts = mask ? get(`${outlines}/autosegment`).then((answer) => answer.starts, () => null) : null;
@@ -122,7 +122,7 @@ async function show(found, { take = false } = {}) {
 
 const submitWord = () => (task?.revising ? "Submit changes" : "Submit");
 
-/** What the owner and reviewers said of this image, and answers to questions about others. */
+/** Show comments on this image, and answers to questions about others. */
 async function tellRemarks(found) {
   const mine = questions;
   showRemarks(desk, found, []);
@@ -132,7 +132,7 @@ async function tellRemarks(found) {
   if (mine.others?.length) notice(`The owner answered your question about ${mine.others[0].file}: ${mine.others[0].answer}`, { actions: [h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "All answers")] });
 }
 
-// ---- back to what was submitted, and past what is too hard
+// ---- reopening and skipping
 
 async function openSubmitted(id) {
   await post(`tasks/${encodeURIComponent(id)}/revise`);
@@ -140,7 +140,7 @@ async function openSubmitted(id) {
   await show(await get(`tasks/${encodeURIComponent(id)}`));
 }
 
-/** The answer submitted last that can still be changed. */
+/** Reopen the latest answer that can still be changed. */
 async function previous() {
   if (submitting) return;
   const all = h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "What you submitted");
@@ -155,7 +155,7 @@ async function previous() {
   }
 }
 
-/** The answer stays as it was submitted. */
+/** Close a reopened answer without changes. */
 async function keepAnswer() {
   try {
     await post(`tasks/${encodeURIComponent(task.task)}/keep`);
@@ -167,7 +167,7 @@ async function keepAnswer() {
   }
 }
 
-/** The image comes back last; the drawing is kept for then. */
+/** Skip the image, which is offered again last; its drawing is kept. */
 async function skip() {
   if (!task || closed || submitting || task.revising) return;
   const { object } = task;
@@ -189,7 +189,7 @@ function openElsewhere(found) {
   rest("This image is open elsewhere", "It is open in another tab or on another computer. Take it over to go on here with what was drawn there.", h("button", { class: "primary", onclick: () => takeOver(found) }, "Take over here"), home());
 }
 
-/** Another tab or computer has the task now: nothing more is drawn here. */
+/** Stop, because another tab or computer took over the task. */
 function takenOver(found) {
   journal?.stop();
   clearInterval(ticking);
@@ -198,7 +198,7 @@ function takenOver(found) {
   notice("This image was taken over in another tab or on another computer, with what was drawn here.", { alarm: true, stays: true, actions: [h("button", { onclick: () => takeOver(found) }, "Take it back")] });
 }
 
-/** What is on the page is no longer the task's. */
+/** Remove the current task from the page. */
 function closeDesk() {
   page.work.replaceChildren(h("p", { class: "rest faint" }, "Opening the image…"));
   setOpen(false);
@@ -223,13 +223,13 @@ function offerAside(found) {
   notice("This is the drawing from elsewhere. This computer has another one of this image, which did not reach the server.", { stays: true, actions: [h("button", { onclick: use }, "Use this computer's"), h("button", { class: "quiet", onclick: () => notice("") }, "Keep this one")] });
 }
 
-/** The page has nothing more to do with its last task. */
+/** Stop saving drafts and reporting presence of the last task. */
 function letGo() {
   journal?.stop();
   draft?.end();
 }
 
-/** How many of this job are done and left; told beside the title, never waited for. */
+/** Show the number of images done and left beside the title. */
 async function showProgress(found) {
   const mine = (await get("jobs").catch(() => null))?.jobs.find((one) => one.job === found.job);
   if (mine && task === found) page.progress.textContent = `${mine.answered} done · ${mine.available + mine.later} left`;
@@ -275,7 +275,7 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(left)}` : `${minutes}:${two(left)}`;
 }
 
-/** The task is over: closed everywhere, with the drawing kept, and the image asked for again if the person wants it. */
+/** Close the task after its time limit; offer to lease the image again. The drawing is kept. */
 function timeOut(why = "The time for this image is over.") {
   clearInterval(ticking);
   closed = true;
@@ -288,7 +288,7 @@ function timeOut(why = "The time for this image is over.") {
   return notice(`${why} Your drawing is kept. Take the image again to go on with it, if it is still free.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
 }
 
-/** A refusal that says that the lease has ended (410) closes the page; any other goes on to who asked. */
+/** Close the task if the error says that the lease has ended (410); rethrow the error. */
 function closeIfGone(error) {
   if (error instanceof Refused && error.status === 410 && !closed) timeOut(error.message);
   throw error;
@@ -306,24 +306,24 @@ async function takeAgain() {
 
 async function submit() {
   if (submitting || closed || !task || !desk) return;
-  if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not there yet
+  if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not loaded yet
   const lacking = desk.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
   await desk.settle?.();
   const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
   if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
-  if (closed) return; // while the question was open
+  if (closed) return; // while the dialog was open
   submitting = true;
   page.submit.textContent = "Sending…";
   try {
-    setOpen(false); // what is drawn from here on would be in no answer
+    setOpen(false); // later drawing would not be in the answer
     const body = { answer: await form.answer(), active: activity.take(), revisable: true };
     await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
     });
     await journal.forget();
     desk.forget?.();
-    await start(); // what goes wrong from here on is no longer about the answer
+    await start(); // later errors do not concern the answer
   } catch (error) {
     if (error instanceof Refused && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
     else {

@@ -1,6 +1,6 @@
 // @ts-check
-// The template's HTML is untrusted: it is parsed where nothing runs (DOMParser), and only elements and attributes named here are built anew. No script,
-// style, frame, handler or foreign address reaches the page; the page's Content-Security-Policy stands behind this.
+// The template's HTML is untrusted. It is parsed without running scripts (DOMParser), and only the elements and attributes listed here are copied. No script,
+// style, frame, handler or external URL reaches the page; the page's Content-Security-Policy is a second defense.
 
 const ELEMENTS = new Set(`a abbr article aside b bdi bdo blockquote br caption cite code col colgroup dd del details dfn div dl dt em figcaption figure
   footer h1 h2 h3 h4 h5 h6 header hr i img input ins kbd label li main mark ol optgroup option p pre q s samp section select small span strong sub summary
@@ -56,7 +56,7 @@ function copy(node, into) {
     if (child.nodeType !== Node.ELEMENT_NODE) continue;
     const tag = child.localName;
     if (DROPPED.has(tag)) continue;
-    if (!ELEMENTS.has(tag)) copy(child, into); // an unknown element: what it holds, without it
+    if (!ELEMENTS.has(tag)) copy(child, into); // copy only the children of an unknown element
     else {
       const made = document.createElement(tag);
       copyAttributes(child, made, tag);
@@ -66,7 +66,7 @@ function copy(node, into) {
   }
 }
 
-/** HTML text -> DocumentFragment of allowed elements. Throws where there is no <crowd-form> with an element that we can show. */
+/** HTML text -> DocumentFragment of allowed elements. Throws an Error without a <crowd-form> that has a supported element. */
 export function readTemplate(html) {
   const fragment = document.createDocumentFragment();
   const parsed = new DOMParser().parseFromString(html, "text/html");

@@ -1,5 +1,5 @@
 // @ts-check
-// Numbers as people say them.
+// Formatting of durations, times and percentages.
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
@@ -17,7 +17,7 @@ export function percent(share) {
   return share === null || share === undefined ? "–" : `${(100 * share).toFixed(1)}%`;
 }
 
-/** Why the storage cannot be reached and what waits for it; "" while it can. */
+/** Why the storage is unavailable and how much waits for it; "" if it is available. */
 export function describeStorage(storage) {
   if (!storage || storage.reachable) return "";
   const waiting = storage.waiting === 1 ? "1 labeled image waits" : `${storage.waiting} labeled images wait`;

@@ -1,14 +1,14 @@
 // @ts-check
-// Every action of both desks: the one place that gives a key. Keys, buttons' titles, hints and the `?` sheet come from here (keys.js says how).
+// The actions of both desks with their keys. Keyboard, buttons' titles, hints and the `?` sheet use this table (see keys.js).
 
 import { LIMITS } from "./tone.js";
 
 /** @typedef {import("./keys.js").Action} Action */
 
-const LEADERS = ["J", "Y", "'", "\\"]; // the first of two strokes, for labels beyond the tenth
+const LEADERS = ["J", "Y", "'", "\\"]; // first of two key strokes, for labels beyond the tenth
 const SECOND = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567890", ...[..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"].map((letter) => `Shift ${letter}`)];
 
-/** The key of label n (from 1): 1 to 9 and 0, then two strokes; there are no more than 255 labels. -> "" where there are no keys left */
+/** The key of label n (from 1): 1 to 9 and 0, then two strokes. -> "" beyond the available keys */
 export function labelKey(n) {
   if (n <= 10) return String(n % 10);
   const leader = LEADERS[Math.floor((n - 11) / SECOND.length)];
@@ -31,17 +31,17 @@ const TASK = "Task";
 
 /** A tool: its name is the id. */
 const tool = (id, key, label, about) => ({ id, label, group: TOOLS, keys: [key], about, run: (desk) => desk.choose(id) });
-/** Whether a tool holds something that is not done: a stroke, a polygon, an object. */
+/** Whether the tool has an unfinished stroke, polygon or object. */
 const isSuggested = (desk) => Boolean(desk.suggestion?.any);
 const isOpen = (desk) => desk.active.isOpen ?? Boolean(desk.active.open || desk.active.shape);
-/** How a tool works, offered beside the hint while it is in hand. */
+/** An option of a tool, shown beside the hint while the tool is selected. */
 const option = (id, label, of, run, about = label, keys = []) => ({ id, label, group: TOOLS, keys, about, shown: keys[0] ?? "", when: (desk) => desk.tool === of, run });
 const middle = (desk) => desk.pointed ?? [desk.view.stage.clientWidth / 2, desk.view.stage.clientHeight / 2];
 
-/** Tell the page around the desk. */
+/** Dispatch an event to the page. */
 const tell = (desk, event) => desk.dispatchEvent(new CustomEvent(event, { bubbles: true }));
 
-/** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. @type {Action[]} */
+/** Actions of all desks: view, instructions, key sheet, submit. @type {Action[]} */
 const SHARED = [
   { id: "zoomIn", label: "Zoom in", group: VIEW, keys: ["+", "="], shown: "+", about: "Closer (also the wheel, two fingers)", run: (desk) => desk.view.zoomAt(...middle(desk), 1.4) },
   { id: "zoomOut", label: "Zoom out", group: VIEW, keys: ["-", "_"], shown: "-", about: "Farther", run: (desk) => desk.view.zoomAt(...middle(desk), 1 / 1.4) },
@@ -65,7 +65,7 @@ const SHARED = [
 
 const ARROWS = ["Left", "Right", "Up", "Down"];
 
-/** The desk where masks are drawn. @param {string[]} labels  @returns {Action[]} */
+/** Actions for drawing masks. @param {string[]} labels  @returns {Action[]} */
 export function drawingActions(labels) {
   return [
     tool("auto", "A", "Auto-segment", "Auto-segment: a click, a box or four outermost points"),
@@ -124,7 +124,7 @@ export function drawingActions(labels) {
   ];
 }
 
-/** The desk where masks are judged. @param {string[]} categories  @returns {Action[]} */
+/** Actions for judging masks. @param {string[]} categories  @returns {Action[]} */
 export function verdictActions(categories) {
   return [
     ...categories.map((category, i) => ({

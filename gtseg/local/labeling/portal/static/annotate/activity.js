@@ -1,11 +1,11 @@
 // @ts-check
-// How long a page is in use: the tab is visible, and there was input within the last minute.
+// Active time of a page: the tab is visible, and there was input within the last minute.
 
 const IDLE_MS = 60_000;
 const INPUTS = ["pointermove", "pointerdown", "keydown", "wheel", "touchstart", "input"];
 
 export class Activity {
-  /** `visible`() and `now`() (milliseconds that only grow) are arguments for tests. */
+  /** `visible`() and `now`() (monotonic milliseconds) are arguments for tests. */
   constructor({ visible = () => document.visibilityState === "visible", now = () => performance.now() } = {}) {
     this.visible = visible;
     this.now = now;
@@ -20,13 +20,13 @@ export class Activity {
     return this;
   }
 
-  /** Input came, or a task began. */
+  /** Record input, or the start of a task. */
   touch() {
     this.advance();
     this.input = this.now();
   }
 
-  /** Add what has passed since the last call, as far as it counts. */
+  /** Add the active time since the last call. */
   advance() {
     const now = this.now();
     if (this.wasVisible) this.total += Math.max(0, Math.min(now, this.input + IDLE_MS) - this.mark);
@@ -34,7 +34,7 @@ export class Activity {
     this.wasVisible = this.visible();
   }
 
-  /** Seconds since the last call. `giveBack`(seconds) where they did not arrive. */
+  /** Active seconds since the last call. `giveBack`(seconds) if they could not be sent. */
   take() {
     this.advance();
     const seconds = this.total / 1000;

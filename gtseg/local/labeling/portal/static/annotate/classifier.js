@@ -1,6 +1,6 @@
-// <crowd-image-classifier> as label verification uses it: the image, an earlier mask laid over it (`overlay`), one of the categories to choose, and a
-// comment. Attributes name, src, categories, header, overlay; children <full-instructions>, <short-instructions>, <worker-comment>, whose attribute
-// `required-for` (ours; Ground Truth ignores it) names the categories that need a comment, with commas.
+// <crowd-image-classifier> for label verification: the image, an earlier mask over it (`overlay`), a choice of one category, and a
+// comment. Attributes: name, src, categories, header, overlay. Children: <full-instructions>, <short-instructions>, <worker-comment>. The attribute
+// `required-for` of <worker-comment> (gtseg's own) lists the categories that require a comment, separated by commas.
 
 import { verdictActions } from "./actions.js";
 import { h, openDialog } from "./dom.js";
@@ -21,7 +21,7 @@ const STEPS = { visible: "Hide mask", zoomOut: "Zoom out", zoomIn: "Zoom in", fi
 const ARROWS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 
 export class CrowdImageClassifier extends PictureElement {
-  // What a Pointer asks of a desk: here it only moves and zooms.
+  // Required by Pointer; here it only moves and zooms.
   tool = "pan";
   active = { click: false, cancel: () => false };
 
@@ -91,7 +91,7 @@ export class CrowdImageClassifier extends PictureElement {
     this.replaceChildren(rail, parts.stage, side, foot);
   }
 
-  // ---- what a pointer tells ----
+  // ---- pointer ----
 
   pointerAt(at) {
     this.pointed = at;
@@ -137,7 +137,7 @@ export class CrowdImageClassifier extends PictureElement {
     return this.parts.choices.find((choice) => choice.checked)?.value ?? null;
   }
 
-  /** An arrow key: the image goes along. */
+  /** Move the image with an arrow key. */
   moveImage(event) {
     this.view.pan(...ARROWS[event.key]);
   }
@@ -149,12 +149,12 @@ export class CrowdImageClassifier extends PictureElement {
     this.actions.showSheet();
   }
 
-  // ---- kept over a reload ----
+  // ---- saved state ----
 
   get place() {
     return `verdict ${this.services.journal?.key}`;
   }
-  /** In this browser at once, on the server a little later. */
+  /** Save in this browser at once, on the server shortly after. */
   keep() {
     const kept = { chosen: this.chosen, comment: this.parts.comment.value };
     const { journal } = this.services;
@@ -165,7 +165,7 @@ export class CrowdImageClassifier extends PictureElement {
   }
   async recall() {
     const here = JSON.parse(localStorage.getItem(this.place) ?? "null");
-    const { submitted } = this.services; // an answer that is opened again
+    const { submitted } = this.services; // a reopened answer
     const before = submitted ? { chosen: submitted.label, comment: submitted.workerComment } : null;
     const kept = (await this.services.journal?.loadValue(here?.base ?? 0)) ?? here ?? before;
     if (!kept) return;
@@ -173,14 +173,14 @@ export class CrowdImageClassifier extends PictureElement {
     if (choice) choice.checked = true;
     this.parts.comment.value = kept.comment ?? "";
   }
-  /** The answer is the server's now. */
+  /** Delete stored work after the answer was submitted. */
   forget() {
     localStorage.removeItem(this.place);
   }
 
   // ---- the answer ----
 
-  /** What is missing before it can be submitted, in words; "" for nothing. */
+  /** Message about what is missing before the answer can be submitted; "" if nothing. */
   lacks() {
     if (this.chosen === null) return `Choose ${this.categories.join(" or ")} first.`;
     if (!this.wantsComment.includes(this.chosen) || this.parts.comment.value.trim()) return "";

@@ -1,5 +1,5 @@
 // @ts-check
-// Small pieces of page.
+// Helpers for DOM elements, icons and dialogs.
 
 /** h("button", {class: "x", onclick, "aria-label": "…"}, "text", child) -> element */
 export function h(tag, attributes = {}, ...children) {
@@ -41,7 +41,7 @@ export function icon(name) {
   return h("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, h("path", { d: PATHS[name] }));
 }
 
-/** A modal <dialog> with its own close; the focus goes back where it was. -> the dialog */
+/** Open a modal <dialog> with a close button; closing restores the focus. -> the dialog */
 export function openDialog(title, ...body) {
   const heading = h("h2", { id: `title-${Date.now()}` }, title);
   const dialog = h("dialog", { "aria-labelledby": heading.id, class: "sheet" },

@@ -1,14 +1,14 @@
 // @ts-check
-// Unsubmitted work on the server: a task can be gone on with elsewhere, and one tab at a time has it open.
+// Drafts on the server: a task can be continued in another browser; one tab at a time has it open.
 
 import { post, Refused, Unreachable } from "../api.js";
 
 const BEAT_MS = 15_000;
 const FORMAT = 1;
-const MOST_NUMBERS = 1_500_000; // of runs kept as steps that can be undone; beyond, the drawing is one step
+const MOST_NUMBERS = 1_500_000; // limit on numbers of runs stored as separate steps; beyond it, the drawing is one step
 export const MOST_BYTES = 4 << 20;
 
-/** This tab's name: kept over a reload, not copied when the tab is duplicated. */
+/** This tab's id: kept when the page is reloaded, not copied when the tab is duplicated. */
 export const TAB = (() => {
   const kept = sessionStorage.getItem("gtseg-tab");
   sessionStorage.removeItem("gtseg-tab");
@@ -19,7 +19,7 @@ export const TAB = (() => {
 })();
 
 export class Draft {
-  /** `onlost`() is called once another tab or computer has taken the task. */
+  /** `onlost`() is called when another tab or computer takes over the task. */
   /** @param {string} task  @param {{activity: import("./activity.js").Activity, onlost?: () => void}} options */
   constructor(task, { activity, onlost = () => {} }) {
     this.path = `tasks/${encodeURIComponent(task)}`;
@@ -31,7 +31,7 @@ export class Draft {
     this.timer = undefined;
   }
 
-  /** -> {elsewhere, version, saved_at}; with `take` the task is taken from where it is open. */
+  /** -> {elsewhere, version, saved_at}; with `take` the task is taken over from another tab. */
   async open({ take = false } = {}) {
     const found = await this.tell({ opens: true, take });
     this.lost = found.elsewhere;
@@ -49,7 +49,7 @@ export class Draft {
     window.addEventListener("pagehide", () => this.leave(), options);
   }
 
-  /** No more is told of this task; `leave`: and another tab need not ask. */
+  /** Stop reporting presence; `leave` also allows another tab to open the task at once. */
   end() {
     clearInterval(this.timer);
     this.quit?.abort();
@@ -81,7 +81,7 @@ export class Draft {
     }
   }
 
-  /** -> {version, bytes}, or null where nothing was saved. */
+  /** -> {version, bytes}, or null if nothing is saved */
   async read() {
     const answer = await this.ask("GET", "");
     if (answer.status === 404) return null;
@@ -90,7 +90,7 @@ export class Draft {
     return { version: this.version, bytes: new Uint8Array(await answer.arrayBuffer()) };
   }
 
-  /** Save what was made from version `base`. -> the new version */
+  /** Save a draft based on version `base`. -> the new version */
   async save(base, blob) {
     const answer = await this.ask("PUT", `?tab=${TAB}&base=${base}`, blob);
     const body = await answer.json().catch(() => null);
@@ -107,7 +107,7 @@ export class Draft {
   }
 }
 
-// ---- the content of a draft: a line of JSON, then the runs of all steps as numbers, packed
+// ---- content of a draft: a line of JSON, then the runs of all steps as Int32, compressed with gzip
 
 async function through(stream, bytes) {
   const buffer = await new Response(new Blob([bytes]).stream().pipeThrough(stream)).arrayBuffer();
@@ -127,13 +127,13 @@ export async function pack(shape, { ops = [], cursor = 0, map = null, value = nu
   let end = 0;
   for (const { runs } of steps) {
     numbers.set(runs, end);
-    for (let i = runs.length - 3; i > 0; i -= 3) numbers[end + i] -= numbers[end + i - 3]; // rows follow one another: differences pack well
+    for (let i = runs.length - 3; i > 0; i -= 3) numbers[end + i] -= numbers[end + i - 3]; // differences compress well
     end += runs.length;
   }
   return new Blob([await through(new CompressionStream("gzip"), new Blob([head, numbers]))]);
 }
 
-/** bytes -> {width, height, labels, start, value, cursor, ops}. Throws for what is no draft of this page. */
+/** bytes -> {width, height, labels, start, value, cursor, ops}. Throws for invalid drafts. */
 export async function unpack(bytes) {
   const plain = await through(new DecompressionStream("gzip"), bytes);
   const line = plain.indexOf(10);
@@ -150,7 +150,7 @@ export async function unpack(bytes) {
   return { ...head, ops };
 }
 
-/** All steps up to `cursor` as few: one for each label that the drawing brought. */
+/** Combine all steps up to `cursor` into one per label. */
 export function collapse(map, ops, cursor) {
   const before = map.data.slice();
   for (const { runs } of ops.slice(0, cursor).reverse()) {

@@ -1,9 +1,9 @@
 // @ts-check
-// A mask that an earlier job left, read into a label map.
+// Reads the mask of an earlier job into a label map.
 
 import { decode, rgb } from "./png.js";
 
-/** The PNG at `address`: a pixel of colors[i] becomes label i + 1, any other is background. Throws where it is not of the map's size. */
+/** Read the PNG at `address`: pixels of colors[i] become label i + 1, others background. Throws if its size is not the map's. */
 export async function readEarlier(map, address, colors, fetcher) {
   const answer = await fetcher(address);
   if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);

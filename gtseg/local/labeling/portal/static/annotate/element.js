@@ -1,5 +1,5 @@
-// <crowd-semantic-segmentation>: Ground Truth's element, our own. Attributes name, src, labels, header, initial-value; children <full-instructions>,
-// <short-instructions>. `begin(services)` starts it; `answer()` gives the element's JSON of the stored image's size.
+// <crowd-semantic-segmentation>, a compatible implementation of Ground Truth's element. Attributes: name, src, labels, header, initial-value. Children: <full-instructions>,
+// <short-instructions>. `begin(services)` starts it; `answer()` returns the element's JSON, with a mask in stored pixels.
 
 import { drawingActions } from "./actions.js";
 import { colorsFor } from "./label_colors.js";
@@ -60,7 +60,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.map = new LabelMap(width, height);
     if (this.initial) await this.loadInitial();
     const { journal, submission } = this.services;
-    if (submission) await readEarlier(this.map, submission, this.colors, this.services.fetcher); // an answer that is opened again
+    if (submission) await readEarlier(this.map, submission, this.colors, this.services.fetcher); // a reopened answer
     this.history = new History(this.map, journal);
     const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels), start: submission ? "submission" : "" }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
@@ -74,13 +74,13 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.say(earlier?.cursor ? "Your earlier work on this image is back." : this.suggestion.any ? this.suggestion.words : "");
   }
 
-  /** An earlier mask: its colors, by label name, become the starting labels. Colors outside the mapping are background. */
+  /** Load an earlier mask as the initial labels, by color and label name. Other colors are background. */
   async loadInitial() {
     await readEarlier(this.map, this.initial.src, this.colors, this.services.fetcher);
     this.untouched = this.map.data.slice();
   }
 
-  // ---- what tools ask for ----
+  // ---- for tools ----
 
   over() {
     return this.protect ? (old) => old === 0 : null;
@@ -122,14 +122,14 @@ export class CrowdSemanticSegmentation extends PictureElement {
   lift() {
     this.active.up();
   }
-  /** Stage coordinates, or null where the pointer left. */
+  /** Stage coordinates, or null when the pointer leaves. */
   pointerAt(at, how = {}) {
     this.pointed = at;
     if (at && !this.crosshair) this.active.hover?.(this.view.toImage(...at), how);
     this.overlay();
   }
 
-  // ---- actions (actions.js): each is a key, most are a button ----
+  // ---- actions (actions.js) ----
 
   do(id) {
     this.actions.run(id);
@@ -141,7 +141,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
 
   step(way) {
     if (this.pointer.mode === "draw") this.lift();
-    if (this.active[way]()) return undefined; // a point or a click of what is open
+    if (this.active[way]()) return undefined; // undid a point or click of the open object
     const taken = way === "undo" ? this.history.ops[this.history.cursor - 1] : this.history.ops[this.history.cursor];
     this.view.touch(this.history[way]());
     if (this.active.complete) this.active.commit();
@@ -158,7 +158,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     return this.refresh();
   }
 
-  /** The next of the tool's options. */
+  /** Select the tool's next option. */
   otherWay() {
     const ways = this.active.ways ?? this.active.options;
     this.do(ways[(ways.findIndex((id) => this.active.isOn(id)) + 1) % ways.length]);
@@ -177,7 +177,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     const next = Math.round(this.size * factor);
     this.setSize(next === this.size ? this.size + Math.sign(factor - 1) : next);
   }
-  /** The brush's diameter in image pixels; from now on for every image. */
+  /** Set the brush's diameter in image pixels, also for later images. */
   setSize(size) {
     this.size = this.chosenSize = Math.min(1000, Math.max(1, Math.round(size)));
     this.refresh();
@@ -196,13 +196,13 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.showDrawer(true);
     this.panel.labels.find();
   }
-  /** On a narrow screen labels and settings lie over the image while they are needed. */
+  /** Show or hide labels and settings, which are a drawer over the image on narrow screens. */
   showDrawer(open = !this.classList.contains("drawer-open")) {
     this.classList.toggle("drawer-open", open);
     this.panel.more.setAttribute("aria-expanded", String(open));
   }
 
-  // ---- what stays from image to image ----
+  // ---- settings kept between images ----
 
   recall() {
     const kept = this.services.settings?.load() ?? {};
@@ -284,7 +284,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
 
   // ---- the answer ----
 
-  /** What is open is done, and every outline that was asked for is there. */
+  /** Finish the open object and wait for all requested outlines. */
   async settle() {
     this.active.finish();
     await this.tools.auto.settled();
@@ -319,7 +319,7 @@ function clamp(value, low, high) {
   return Math.min(high, Math.max(low, value));
 }
 
-/** How far to pan so that a place stays 40 px inside the stage. */
+/** Distance to pan so that a point is 40 px inside the stage. */
 function keepIn(value, length) {
   if (value < 40) return 40 - value;
   return value > length - 40 ? length - 40 - value : 0;
@@ -330,7 +330,7 @@ export class CrowdForm extends HTMLElement {
   async answer() {
     const values = {};
     for (const field of this.querySelectorAll("input[name], textarea[name], select[name]")) {
-      if (field.closest("crowd-image-classifier")) continue; // its own buttons
+      if (field.closest("crowd-image-classifier")) continue; // the element's own buttons
       if (["checkbox", "radio"].includes(field.type)) {
         if (field.type === "checkbox") values[field.name] = field.checked;
         else if (field.checked) values[field.name] = field.value;

@@ -1,5 +1,5 @@
 // @ts-check
-// Undo and redo without end: every operation is kept as the runs it changed. `journal` is told of every step, so that a reload can walk them again.
+// Unlimited undo and redo: every operation is stored as the runs that it changed. `journal` records every step, so that they can be restored.
 
 export class History {
   /** @param {import("./raster.js").LabelMap} map  @param {any} [journal] */
@@ -20,13 +20,13 @@ export class History {
     this.journal?.record(this.cursor - 1, op);
   }
 
-  /** -> Area that changed, or null. */
+  /** -> the changed Area, or null */
   undo() {
     if (!this.cursor) return null;
     this.cursor -= 1;
     const op = this.ops[this.cursor];
     const area = this.map.replay(op, { undo: true });
-    if (op.kind.startsWith("+")) area.join(this.undo()); // one step with the operation before it
+    if (op.kind.startsWith("+")) area.join(this.undo()); // one step together with the operation before it
     else this.journal?.move(this.cursor);
     return area;
   }

@@ -1,10 +1,10 @@
 // @ts-check
-// Work in progress, kept in this browser (IndexedDB) and, a little later, on the server (draft.js). In the browser: one record per operation, written
-// as soon as the stroke ends, so that a reload, a crash, a lost network or a restarted server cost nothing. Keyed by worker, job and object, so that it
-// is found again when the task comes back after its time ran out.
+// Unsubmitted work, stored in this browser (IndexedDB) and, shortly after, on the server (draft.js). In the browser: one record per operation, written
+// when the stroke ends, so that a reload, a crash, a network failure or a server restart loses nothing. Keyed by worker, job and object, so that it
+// is found if the object is leased again.
 //
-// `base` is the server's version that this browser's work was made from, `dirty` whether there is more here than the server has. A server that has
-// another version than `base` was saved to from elsewhere: its drawing is shown, and what is only here is put aside.
+// `base` is the server's version that this browser's work is based on, `dirty` whether this browser has unsaved changes. If the server has a version
+// other than `base`, another browser saved it: its drawing is shown, and this browser's drawing is put aside.
 
 import { MOST_BYTES, pack, unpack } from "./draft.js";
 import { Refused, Unreachable } from "../api.js";
@@ -42,7 +42,7 @@ const all = (key) => IDBKeyRange.bound([key, 0], [key, Infinity]);
 
 export class Journal {
   /** @param {string} key  @param {(state: string, error?: unknown) => void} onstate  @param {any} draft
-   * `onstate`("saved" | "saving" | "failed" | "shared" | "here") is called as disk and server answer; `draft` is the server's part, or null. */
+   * `onstate`("saved" | "saving" | "failed" | "shared" | "here") is called on changes of the saved state; `draft`: the server's Draft, or null. */
   constructor(key, onstate = () => {}, draft = null) {
     this.key = key;
     this.onstate = onstate;
@@ -68,7 +68,7 @@ export class Journal {
     window.addEventListener("online", () => this.flush(), options);
   }
 
-  /** -> {ops, cursor, elapsed} of earlier work on a picture of this `shape` ({width, height, labels, start}), or null. `aside` says that there is other work. */
+  /** -> {ops, cursor, elapsed} of stored work on an image of this `shape` ({width, height, labels, start}), or null. Sets `aside` if other work was put aside. */
   async load(shape) {
     this.shape = shape;
     this.about = { key: this.key, ...shape, cursor: 0, elapsed: 0, started: Date.now(), base: 0, dirty: false };
@@ -89,7 +89,7 @@ export class Journal {
     const about = { ...here };
     delete about.ops;
     this.about = { base: 0, dirty: true, ...about };
-    if (this.draft && there === null && this.about.base !== this.draft.version) Object.assign(this.about, { base: this.draft.version, dirty: true }); // what the server has is of no use here
+    if (this.draft && there === null && this.about.base !== this.draft.version) Object.assign(this.about, { base: this.draft.version, dirty: true }); // the server's draft does not fit this image
     if (this.about.dirty) this.touch();
     return here;
   }
@@ -103,7 +103,7 @@ export class Journal {
     return { ...found, ops: ops.map(({ to, kind, runs }) => ({ to, kind, runs })) };
   }
 
-  /** The server's drawing, where it is not the one that this browser's was made from; null where there is none of use. */
+  /** The server's drawing if it is newer than this browser's base; null if there is none that fits. */
   async readThere(shape, here) {
     if (!this.draft?.version || this.draft.version === here?.base) return null;
     const found = await this.draft.read();
@@ -157,7 +157,7 @@ export class Journal {
     });
   }
 
-  /** What is only here gets a name of its own, and can be taken instead. */
+  /** Copy this browser's drawing to a second key, from which it can be restored. */
   async putAside() {
     await this.copy(this.key, this.key + ASIDE);
     this.aside = true;
@@ -172,7 +172,7 @@ export class Journal {
     works.put({ ...about, ...change, key: to });
     await settled(transaction);
   }
-  /** Make what was put aside this browser's work again, to be loaded anew. */
+  /** Restore the drawing that was put aside; the page must load it again. */
   async takeAside() {
     const base = this.about.base;
     this.closed = true;
@@ -183,14 +183,14 @@ export class Journal {
 
   // ---- on the server
 
-  /** A page without a label map keeps one `value`. */
+  /** Store the one `value` of a page without a label map. */
   note(value) {
     this.value = value;
     this.about.dirty = true;
     this.changes += 1;
     this.touch();
   }
-  /** -> the value on the server, unless `base`, which this browser's was made from, is its version. */
+  /** -> the server's value if it is newer than `base`, else null */
   async loadValue(base) {
     this.shape = {};
     this.about = { base: this.draft?.version ?? 0, dirty: false };
@@ -198,7 +198,7 @@ export class Journal {
     return there?.value ?? null;
   }
 
-  /** Save soon: once nothing was drawn for two seconds, or ten seconds after the first stroke. */
+  /** Schedule a save: two seconds after the last stroke, at most ten seconds after the first. */
   touch() {
     if (!this.draft || this.closed) return;
     this.first ??= Date.now();
@@ -222,7 +222,7 @@ export class Journal {
       else if (!this.about.dirty) this.onstate("shared");
       this.onshared?.(this.about.base);
     } catch (error) {
-      if (error.code === "Changed") return this.catchUp(); // a save arrived whose answer did not: nobody else has the task
+      if (error.code === "Changed") return this.catchUp(); // an earlier save succeeded but its response was lost
       if (error instanceof Unreachable) this.timer = setTimeout(() => this.flush(), RETRY_MS);
       if (!this.closed && (error instanceof Unreachable || error instanceof Refused)) this.onstate("here");
     } finally {
@@ -238,14 +238,14 @@ export class Journal {
     this.timer = setTimeout(() => this.flush(), DEBOUNCE_MS);
   }
 
-  /** No more is written: the task goes on elsewhere, or not at all. What is here stays. */
+  /** Stop saving. Stored work is kept. */
   stop() {
     this.closed = true;
     clearTimeout(this.timer);
     this.quit?.abort();
   }
 
-  /** The answer is the server's now. */
+  /** Delete stored work after the answer was submitted. */
   async forget() {
     this.stop();
     if (!this.db) return;
@@ -264,7 +264,7 @@ function isOf(about, { width, height, labels, start }) {
   return about.width === width && about.height === height && about.labels === labels && (about.start ?? "") === (start ?? "");
 }
 
-/** Work that nobody touched for thirty days (a labeling job lives no longer) leaves the disk. */
+/** Delete work that is older than thirty days, the longest duration of a labeling job. */
 async function forgetOld(db) {
   const transaction = db.transaction(["works", "ops"], "readwrite");
   const works = await asPromise(transaction.objectStore("works").getAll());

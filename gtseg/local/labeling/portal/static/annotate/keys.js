@@ -1,42 +1,42 @@
 // @ts-check
-// What a key does. A desk has one table of actions (actions.js): the keyboard, the buttons' titles, the hints and the `?` sheet all read it, so none
-// of them can name a key that does something else.
+// Keyboard shortcuts. A desk has one table of actions (actions.js), used by the keyboard, the buttons' titles, the hints and the `?` sheet, so that
+// they all show the same keys.
 
 import { h, openDialog } from "./dom.js";
 
 /**
  * @typedef {object} Action
  * @property {string} id
- * @property {string} label     what its button says
+ * @property {string} label     text of its button
  * @property {string} group     its heading on the sheet
  * @property {string[]} [keys]  "B", "Shift V", "Ctrl Z", "Enter", "[", and "J then B" for two strokes; the first one is shown
- * @property {string} [about]   what the sheet says; the label where it says no more
- * @property {string} [shown]   keys as the sheet shows them, where `keys` has too many ("Arrows"); "" keeps the action off the sheet
- * @property {(desk: any) => unknown} [when]  whether it can be done now; a key of two actions does the first that can
- * @property {boolean} [typing]  its keys also work while a text is written
+ * @property {string} [about]   description on the sheet; default: the label
+ * @property {string} [shown]   keys shown on the sheet instead of `keys` ("Arrows"); "" hides the action
+ * @property {(desk: any) => unknown} [when]  whether it is available; a key of several actions runs the first available one
+ * @property {boolean} [typing]  its keys also work in text fields
  * @property {(desk: any, event?: KeyboardEvent) => unknown} run
- * @property {(desk: any) => unknown} [release]  its key went up
+ * @property {(desk: any) => unknown} [release]  called when its key is released
  */
 
 const NAMES = { Escape: "Esc", " ": "Space", Delete: "Del", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up", ArrowDown: "Down", "−": "-" };
-const OF_CONTROLS = new Set(["Enter", "Space", "Left", "Right", "Up", "Down"]); // a focused button, slider or choice uses them itself
+const OF_CONTROLS = new Set(["Enter", "Space", "Left", "Right", "Up", "Down"]); // used by focused buttons, sliders and choices
 const TEXT = "textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])";
 const APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
-const PATIENCE = 2500; // milliseconds between the strokes of one key
+const PATIENCE = 2500; // milliseconds between the two strokes of a key
 
 /** @param {KeyboardEvent} event  -> "Shift V"; "" for a modifier alone. Shift is part of "?" already. */
 export function strokeOf(event) {
   let { key } = event;
   if (["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead"].includes(key)) return "";
   const letter = /^Key([A-Z])$/.exec(event.code ?? "");
-  if (letter && key.length === 1 && (event.altKey || !/[ -~]/.test(key))) [, key] = letter; // other alphabets: by place
+  if (letter && key.length === 1 && (event.altKey || !/[ -~]/.test(key))) [, key] = letter; // other alphabets: the key's position
   const name = NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key);
-  const plain = event.getModifierState?.("AltGraph"); // it is how some keyboards write "[": no Ctrl and no Alt
+  const plain = event.getModifierState?.("AltGraph"); // some keyboards type "[" with AltGr: not Ctrl and Alt
   const shift = event.shiftKey && (name.length > 1 || /[A-Z]/.test(name));
   return [!plain && (event.ctrlKey || event.metaKey) ? "Ctrl" : "", !plain && event.altKey ? "Alt" : "", shift ? "Shift" : "", name].filter(Boolean).join(" ");
 }
 
-/** "Ctrl Shift Z" -> ["Ctrl", "Shift", "Z"] as they stand on this computer's keys. */
+/** "Ctrl Shift Z" -> ["Ctrl", "Shift", "Z"] as labeled on this computer's keyboard. */
 export function capsOf(key) {
   return key.replaceAll(" then ", " ").split(" ").map((part) => (APPLE ? { Ctrl: "⌘", Alt: "⌥", Shift: "⇧" }[part] : null) ?? part);
 }
@@ -65,36 +65,36 @@ export class Actions {
     return action;
   }
 
-  /** Whether it can be done now. */
+  /** Whether the action is available. */
   can(id) {
     const { when } = this.get(id);
     return !when || Boolean(when(this.desk));
   }
 
-  /** Do it, if it can be done now. */
+  /** Run the action if it is available. */
   run(id, event) {
     if (this.can(id)) this.get(id).run(this.desk, event);
   }
 
-  /** What a key does now. -> Action or undefined */
+  /** The action that a key runs now. -> Action or undefined */
   resolve(key) {
     return this.byKey.get(key)?.find(({ id }) => this.can(id));
   }
 
-  /** The key that does this now, for people; "" where none does. */
+  /** The key that runs the action now, as text; "" if none. */
   keyOf(id) {
     const found = this.get(id).keys?.find((key) => this.resolve(key)?.id === id);
     return found ? capsOf(found).join(" ") : "";
   }
 
-  /** A button's title: what it does, and its first key whether or not it can be done now. */
+  /** A button's title: label and first key. */
   title(id) {
     const { label, keys, shown } = this.get(id);
     const key = shown ?? keys?.[0];
     return key ? `${label} (${capsOf(key).join(" ")})` : label;
   }
 
-  /** `aria-keyshortcuts` of it; null for none, or for two strokes, which that attribute cannot say. */
+  /** `aria-keyshortcuts` of the action; null if none, or for two strokes, which the attribute does not support. */
   shortcut(id) {
     const key = this.get(id).keys?.[0];
     return !key || key.includes(" then ") ? null : key.replaceAll("Ctrl", "Control").replaceAll(" ", "+");
@@ -102,7 +102,7 @@ export class Actions {
 
   // ---- the keyboard ----
 
-  /** Keys of the whole page go to this desk until `signal` ends it. @param {AbortSignal} signal */
+  /** Handle keys of the whole page until `signal` is aborted. @param {AbortSignal} signal */
   listen(signal) {
     document.addEventListener("keydown", (event) => this.down(event), { signal });
     document.addEventListener("keyup", (event) => this.up(event), { signal });
@@ -121,7 +121,7 @@ export class Actions {
     desk.refresh();
   }
 
-  /** The action of a keydown, or null. A first stroke of two is kept. */
+  /** The action of a keydown, or null. Remembers the first of two strokes. */
   find(event) {
     const stroke = strokeOf(event);
     if (!stroke) return null;
@@ -153,9 +153,9 @@ export class Actions {
     this.held = undefined;
   }
 
-  // ---- what people read ----
+  // ---- texts ----
 
-  /** For hints: `Close with ${key("commit")}`. On a touch screen an action is named by its button. */
+  /** Words for hints, as in `Close with ${key("commit")}`; on touch screens, the button's label instead of the key. */
   words() {
     const { touch } = this.desk;
     return {

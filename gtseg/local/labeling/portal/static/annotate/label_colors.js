@@ -1,5 +1,5 @@
 // @ts-check
-// Ground Truth's colors in its order (measured on real output up to the third, public code beyond), then d3's light ones, then colors as far apart as can be.
+// Ground Truth's colors in its order (measured on real output up to the third, from public code beyond), then d3's light ones, then hues far apart.
 
 const KNOWN = [
   "#2ca02c", "#1f77b4", "#ff7f0e", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
@@ -16,7 +16,7 @@ function further(n) {
   return `#${[0, 8, 4].map((k) => channel(k).toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** Label names, and colors that an earlier mask already gave some of them -> one color each, all different. */
+/** Distinct colors of labels; `given` are those of an earlier mask. */
 export function colorsFor(labels, given = {}) {
   const taken = new Set(["#ffffff", "#000000", ...Object.values(given).map((c) => c.toLowerCase())]);
   let next = 0;

@@ -1,13 +1,13 @@
 // @ts-check
-// The list of labels: choose one, find one, hide it, show only it, lock it.
+// The list of labels: choosing, finding, hiding and locking.
 
 import { labelKey } from "./actions.js";
 import { h, icon } from "./dom.js";
 import { capsOf } from "./keys.js";
 
-const SEARCHED = 9; // so many labels are found at a glance
+const SEARCHED = 9; // number of labels up to which the search field is hidden
 
-/** What is hidden and what is locked, by label (1 to 255). Neither changes under any tool: nothing that is not seen is lost. */
+/** Hidden and locked labels (1 to 255). No tool changes pixels of either. */
 export class LabelStates {
   /** @param {string[]} labels */
   constructor(labels) {
@@ -23,7 +23,7 @@ export class LabelStates {
   hide(n) {
     this.hidden[n] = Number(!this.hidden[n]);
   }
-  /** Show label n alone; all again where it was alone already. */
+  /** Show only label n; if it is the only one already, show all. */
   showOnly(n) {
     const only = this.isOnly(n);
     this.labels.forEach((_, i) => (this.hidden[i + 1] = Number(!only && i + 1 !== n)));
@@ -35,18 +35,18 @@ export class LabelStates {
     this.locked[n] = Number(!this.locked[n]);
   }
 
-  /** 1 for a label whose pixels no tool changes. */
+  /** 1 for labels whose pixels no tool may change. */
   get kept() {
     return this.hidden.map((hidden, n) => hidden | this.locked[n]);
   }
-  /** Why nothing can be painted with label n, in words; "" where it can. */
+  /** Message why label n cannot be painted; "" if it can. */
   refusal(n) {
     const name = this.labels[n - 1];
     if (this.locked[n]) return `“${name}” is locked: unlock it to change it.`;
     return this.hidden[n] ? `“${name}” is hidden: show it to change it.` : "";
   }
 
-  /** By name, for the next image. */
+  /** The states by label name, for the next image. */
   save() {
     const named = (marks) => this.labels.filter((_, i) => marks[i + 1]);
     return { hidden: named(this.hidden), locked: named(this.locked) };
@@ -59,7 +59,7 @@ export class LabelStates {
   }
 }
 
-/** The list as a section; `refresh()` brings it up to date. */
+/** The list as a section; `refresh()` updates it. */
 export function labelList(desk) {
   const rows = desk.labels.map((label, i) => labelRow(desk, label, i + 1));
   const list = h("div", { class: "list" }, ...rows.map(({ row }) => row));
@@ -82,7 +82,7 @@ export function labelList(desk) {
     filter();
     desk.panel.stage.focus({ preventScroll: true });
   }
-  /** Enter takes the first that is found, Esc none. */
+  /** Enter chooses the first label found; Esc leaves the search. */
   function typed(event) {
     if (event.key === "Escape") leave();
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;

@@ -1,5 +1,5 @@
 // @ts-check
-// The value of `initial-value`: Ground Truth's own templates write it with single quotes and trailing commas, so JSON.parse does not read it.
+// Parser of `initial-value`, which Ground Truth's templates write with single quotes and trailing commas, unlike JSON.
 
 const TOKEN = /\s*(?:([{}[\]:,])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.+-]+))/gy;
 const WORDS = new Map(Object.entries({ true: true, false: false, null: null }));
@@ -29,7 +29,7 @@ function unescapedOrWord([, , double, single, word]) {
   return Number.isNaN(Number(word)) ? word : Number(word);
 }
 
-/** Text -> value. Throws Error with the place where it cannot be read. */
+/** Text -> value. Throws an Error with the position of invalid text. */
 export function parseLoose(text) {
   const list = tokens(text);
   let at = 0;

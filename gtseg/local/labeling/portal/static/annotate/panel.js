@@ -1,11 +1,11 @@
-// The element's furniture: tools at the left, the stage in the middle, labels and settings at the right, what to do next at the bottom.
+// Layout of the drawing element: tools at the left, the stage in the middle, labels and settings at the right, hints at the bottom.
 
 import { h, icon } from "./dom.js";
 import { labelList, percent } from "./labels.js";
 import { lookSettings, showLook, slider, toggle } from "./settings.js";
 
 const TOOLS = ["auto", "brush", "eraser", "polygon", "scissors", "fill", "region", "box", "pan"];
-const OFFERS = ["takeAllSuggested", "takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons for what is suggested or open, beside the hint
+const OFFERS = ["takeAllSuggested", "takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons beside the hint, for suggestions and the open object
 const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
 export function buildPanel(desk) {
@@ -51,7 +51,7 @@ export function takeInstructions(desk) {
   desk.shortInstructions = short?.textContent.trim() || short?.querySelector("img") ? h("div", { class: "prose" }, ...short.childNodes) : null;
 }
 
-/** The chosen label's brush, how labels and picture look. */
+/** Settings: brush, label strength, image tone. */
 function settings(desk, parts) {
   return h("section", { class: "settings", "aria-label": "Settings" },
     slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => desk.setSize(1000 ** (v / 100))),
@@ -84,7 +84,7 @@ function refresh(desk, parts) {
   parts.protect.checked = desk.protect;
 }
 
-/** The tool's own choices. The buttons stay while they are the same, so that the focus does. */
+/** Show the tool's options. Unchanged buttons are kept, so that they keep the focus. */
 function showOptions(desk, parts) {
   const { options } = desk.active;
   const shown = options.join(" ");
@@ -98,13 +98,13 @@ function showOptions(desk, parts) {
   }
 }
 
-/** Stored pixel [x, y], named as it is seen: on the upright picture. */
+/** Show the position of stored pixel [x, y] in upright coordinates. */
 function place(desk, [x, y]) {
   const label = desk.map.at(Math.floor(x), Math.floor(y));
   return `${desk.view.turn.toUpright(x, y).map(Math.floor).join(", ")}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
 }
 
-/** Where on the image stage coordinates `at` are, what is labeled there, and how close one is. */
+/** Text: image position of stage coordinates `at`, its label, and the zoom. */
 export function placeWords(desk, at) {
   const { view } = desk;
   const { width, height, turned } = view.turn;
@@ -118,7 +118,7 @@ function say(parts, text, alarm = false) {
   parts.message.classList.toggle("alarm", alarm);
 }
 
-/** Points, open lines, the brush's ring, the crosshair; and what is under the pointer. */
+/** Draw points, open lines, the brush's ring and the crosshair, and update the position text. */
 function overlay(desk, parts) {
   const { view, active } = desk;
   if (!desk.ready) return;

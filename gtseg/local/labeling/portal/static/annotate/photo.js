@@ -1,8 +1,8 @@
 // @ts-check
-// The photograph as it is stored: masks are in stored pixels, so an orientation tag is taken out of the bytes before a browser acts on it. The page
-// turns the picture itself (turn.js).
+// The image in stored orientation: masks are in stored pixels, so the EXIF orientation is removed from the bytes before decoding. The page
+// applies it when drawing (turn.js).
 
-/** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> what it was, 1 to 8 */
+/** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> the previous orientation, 1 to 8 */
 export function neutralizeOrientation(bytes) {
   const at = exifStart(bytes);
   if (at < 0 || at + 8 > bytes.length) return 1;
@@ -38,14 +38,14 @@ function exifStart(bytes) {
   return -1;
 }
 
-/** A PNG's eXIf chunk is no longer what its checksum says: rename it to an unknown ancillary chunk, which decoders skip. */
+/** Rename a PNG's eXIf chunk, whose checksum is now wrong, to an unknown ancillary chunk, which decoders skip. */
 function dropChecksum(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let at = 8; at + 12 <= bytes.length; at += 12 + view.getUint32(at)) if (view.getUint32(at + 4) === 0x65584966) view.setUint32(at + 4, 0x65785866);
 }
 
 export class Photo {
-  /** `levels`: the picture, and halves of it down to the screen's size. `orientation`: EXIF, 1 to 8. */
+  /** `levels`: the image and copies at half, quarter, ... size. `orientation`: EXIF, 1 to 8. */
   constructor(levels, orientation = 1) {
     this.levels = levels;
     this.orientation = orientation;
@@ -69,7 +69,7 @@ export class Photo {
     return new Photo(levels, orientation);
   }
 
-  /** The smallest level that still has a pixel for each one of the screen. */
+  /** The smallest level with at least one pixel per screen pixel. */
   level(scale) {
     let chosen = 0;
     while (chosen + 1 < this.levels.length && this.levels[chosen + 1].width >= this.width * scale) chosen += 1;

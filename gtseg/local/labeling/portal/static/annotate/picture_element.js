@@ -1,4 +1,4 @@
-// What the elements that show a picture share: how it looks is set in their `view`.
+// Base class of the elements that show an image: display settings of their `view`.
 
 export class PictureElement extends HTMLElement {
   look(settings) {

@@ -1,5 +1,5 @@
 // @ts-check
-// PNG written and read byte by byte: a canvas premultiplies, manages colors and may add noise against fingerprinting; a label's color must not change.
+// PNG encoder and decoder. A canvas would premultiply, manage colors and may add noise against fingerprinting, which would change label colors.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const TABLE = new Uint32Array(256).map((_, n) => {
@@ -52,7 +52,7 @@ export async function encode(map, colors) {
       for (let y = 0; y < count; y += 1) {
         const from = (top + y) * width;
         for (let x = 0; x < width; x += 1) line[x] = palette[data[from + x]];
-        raw.set(lineBytes, y * (width * 4 + 1) + 1); // the byte before is filter 0
+        raw.set(lineBytes, y * (width * 4 + 1) + 1); // the byte before it is filter type 0
       }
       await writer.write(raw);
     }

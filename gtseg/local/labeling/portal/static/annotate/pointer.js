@@ -1,5 +1,5 @@
-// Mouse, pen and fingers on the stage: one finger or the pen draws, two fingers move and zoom, the wheel zooms at the pointer, the middle button or
-// Space moves. Where a pen has been seen, a finger no longer draws (a resting hand would).
+// Mouse, pen and touch on the stage: one finger or the pen draws, two fingers move and zoom, the wheel zooms at the pointer, the middle button or
+// Space moves. After pen input, fingers no longer draw, because a resting hand would.
 
 const FACTOR = 1.0018;
 
@@ -37,7 +37,7 @@ export class Pointer {
     if (event.button !== 0 && event.button !== 2) return;
     if (this.mode) return;
     this.mode = "draw";
-    // A finger may be the first of two: a click tool waits until it is lifted.
+    // It may be the first of two fingers: a click tool waits until it is lifted.
     this.held = event.pointerType === "touch" && this.desk.active.click ? { at } : null;
     if (this.held) return;
     const double = Boolean(this.lastAt) && performance.now() - this.lastDown < 350 && Math.hypot(at[0] - this.lastAt[0], at[1] - this.lastAt[1]) < 6;
@@ -46,7 +46,7 @@ export class Pointer {
     this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, straight: event.shiftKey, double });
   }
 
-  /** Hints speak to the hand that was last used. */
+  /** Use hints for the input device used last. */
   tellTouch(touch) {
     if (this.desk.touch === touch) return;
     this.desk.touch = touch;

@@ -1,6 +1,6 @@
 // @ts-check
-// The label map: one byte per pixel of the stored image, 0 = unlabeled, n = the n-th label. Every drawing rule is here and none of it
-// antialiases: a pixel belongs to a shape when its center (x + 0.5, y + 0.5) does.
+// The label map: one byte per pixel of the stored image, 0 = unlabeled, n = the n-th label; and rasterization without
+// antialiasing: a pixel belongs to a shape if its center (x + 0.5, y + 0.5) does.
 
 /** @typedef {{to: number, kind: string, runs: Int32Array}} Operation  `runs`: offset, length and old value of each run, three numbers each */
 
@@ -25,7 +25,7 @@ class Runs {
   }
 }
 
-/** A rectangle of image pixels, x1 and y1 excluded. */
+/** A rectangle of image pixels; x1 and y1 are exclusive. */
 export class Area {
   constructor(x0 = Infinity, y0 = Infinity, x1 = -Infinity, y1 = -Infinity) {
     this.x0 = x0;
@@ -54,7 +54,7 @@ export class LabelMap {
     this.data = new Uint8Array(width * height);
     this.counts = new Float64Array(256);
     this.counts[0] = width * height;
-    this.kept = new Uint8Array(256); // 1: no stroke changes the pixels that have this label, or gives it to others
+    this.kept = new Uint8Array(256); // 1: no stroke changes pixels of this label or adds any
   }
 
   at(x, y) {
@@ -66,7 +66,7 @@ export class LabelMap {
     for (const value of this.data) this.counts[value] += 1;
   }
 
-  /** Write an operation's pixels (redo), or put back what was there (undo). -> Area that changed. */
+  /** Apply an operation (redo) or restore the previous pixels (undo). -> the changed Area */
   replay(op, { undo = false } = {}) {
     const area = new Area();
     const { runs, to } = op;
@@ -85,7 +85,7 @@ export class LabelMap {
   }
 }
 
-/** One operation being drawn: everything it touches becomes `to`. `over` says which old values it may replace. */
+/** An operation being drawn: its pixels become `to`. `over` decides which old values may be replaced. */
 export class Stroke {
   /** @param {LabelMap} map  @param {number} to  @param {{over?: ((old: number) => boolean) | null, kind?: string}} [options] */
   constructor(map, to, { over = null, kind = "draw" } = {}) {
@@ -122,7 +122,7 @@ export class Stroke {
     }
   }
 
-  /** What changed since the last call. */
+  /** The Area changed since the last call. */
   takeFresh() {
     const fresh = this.fresh;
     this.fresh = new Area();
@@ -182,7 +182,7 @@ export class Stroke {
     }
   }
 
-  /** Even-odd: pixels whose center lies inside the outline [[x, y], ...]. */
+  /** Pixels whose center is inside the outline [[x, y], ...] (even-odd rule). */
   polygon(points) {
     const ys = points.map((p) => p[1]);
     const first = Math.max(0, Math.floor(Math.min(...ys)));
@@ -234,12 +234,12 @@ export class Stroke {
     }
   }
 
-  /** Rows of [y, x0, x1, x0, x1, ...]: a mask as the server sends it. */
+  /** A mask as rows [y, x0, x1, x0, x1, ...], as sent by the server. */
   rows(rows) {
     for (const [y, ...ends] of rows) for (let i = 0; i + 1 < ends.length; i += 2) this.span(y, ends[i], ends[i + 1]);
   }
 
-  /** -> the operation, or null where no pixel changed. */
+  /** -> the operation, or null if no pixel changed */
   finish() {
     return this.runs.length ? { to: this.to, kind: this.kind, runs: this.runs.done() } : null;
   }

@@ -1,6 +1,6 @@
 // @ts-check
-// What can be done to a region as a whole: pure functions from the label map to a mask of the pixels that change. A region is the connected area
-// (4 neighbors) of one label; no operation takes a pixel from another label.
+// Operations on regions: pure functions from the label map to a mask of the changed pixels. A region is a connected area
+// (4 neighbors) of one label; no operation changes pixels of other labels.
 
 /** @typedef {{x0: number, y0: number, width: number, height: number, data: Uint8Array}} Patch  0/1 for a rectangle of the image, which it may leave */
 
@@ -36,14 +36,14 @@ export function regionAt(map, x, y, pad = 0) {
   return patch;
 }
 
-/** Pixels of a region's holes: what lies inside it and is not connected (4 neighbors) to the outside. @param {Patch} region  padded by at least 1  -> Patch */
+/** Pixels of a region's holes: those not connected (4 neighbors) to the outside. @param {Patch} region  padded by at least 1  -> Patch */
 export function holesOf(region) {
   const { width, height, data } = region;
   const outside = flood(data, width, height, [0]);
   return { ...region, data: data.map((v, i) => (v || outside[i] ? 0 : 1)) };
 }
 
-/** 0s that are connected to the given offsets, as 1s. */
+/** Mask of the 0s connected to the given offsets. */
 function flood(data, width, height, starts) {
   const seen = new Uint8Array(data.length);
   const stack = new Int32Array(data.length + starts.length);
@@ -105,7 +105,7 @@ export function grown(region, r) {
   return { ...region, data: region.data.map((_, i) => (distance[i] <= r * r ? 1 : 0)) };
 }
 
-/** A region narrower by `r` pixels; the image's edge is none of its own. @param {Patch} region  padded by more than r  -> Patch */
+/** A region narrower by `r` pixels, except at the image's edge. @param {Patch} region  padded by more than r  -> Patch */
 export function shrunk(region, r, map) {
   const { x0, y0, width } = region;
   const outside = { ...region, data: region.data.map((v, i) => {
@@ -116,13 +116,13 @@ export function shrunk(region, r, map) {
   return { ...region, data: region.data.map((v, i) => (v && distance[i] > r * r ? 1 : 0)) };
 }
 
-/** A region without bumps and dents thinner than about `r` pixels: a pixel belongs to it where most of the square around it does. -> Patch */
+/** A region without bumps and dents thinner than about `r` pixels: each pixel gets the majority of the square around it. -> Patch */
 export function smoothed(region, r, map) {
   const { x0, y0, width, height, data } = region;
   const clampX = (x) => Math.min(Math.max(x, Math.max(0, -x0)), Math.min(width, map.width - x0) - 1);
   const clampY = (y) => Math.min(Math.max(y, Math.max(0, -y0)), Math.min(height, map.height - y0) - 1);
   const sums = new Float64Array(width * height);
-  for (let pass = 0; pass < 2; pass += 1) { // the edge's own pixels stand for what lies beyond the image
+  for (let pass = 0; pass < 2; pass += 1) { // pixels beyond the image repeat the edge
     const source = pass ? sums.slice() : data;
     const [n, m] = pass ? [width, height] : [height, width];
     for (let i = 0; i < n; i += 1) {

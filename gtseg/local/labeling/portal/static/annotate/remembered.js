@@ -1,14 +1,14 @@
 // @ts-check
-// How a person likes to work on one job: tool, label, brush, how labels and pictures look. Kept in this browser, for the next image and the next day.
+// A worker's settings for a job (tool, label, brush, display), stored in this browser.
 
 export class Remembered {
-  /** @param {string} key  of person and job */
+  /** @param {string} key  worker and job */
   constructor(key) {
     this.key = `settings\n${key}`;
     this.last = "";
   }
 
-  /** @returns {any} what was kept; {} for nothing, or for what cannot be read */
+  /** @returns {any} the stored settings; {} if there are none or they are unreadable */
   load() {
     try {
       this.last = localStorage.getItem(this.key) ?? "";
@@ -27,7 +27,7 @@ export class Remembered {
     try {
       localStorage.setItem(this.key, text);
     } catch {
-      // a full or forbidden store: the settings last as long as the page
+      // storage is full or disabled: settings are kept until the page is closed
     }
   }
 }

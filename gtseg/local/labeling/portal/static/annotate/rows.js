@@ -1,13 +1,13 @@
 // @ts-check
-// Masks as rows [y, x0, x1, x0, x1, ...], as the server sends them: x1 is exclusive.
+// Masks as rows [y, x0, x1, x0, x1, ...], as sent by the server; x1 is exclusive.
 
-/** What rows of a mask have that others have not. @param {number[][]} rows  @param {number[][]} others  @returns {number[][]} */
+/** Rows without the pixels of `others`. @param {number[][]} rows  @param {number[][]} others  @returns {number[][]} */
 export function subtractRows(rows, others) {
   const taken = new Map(others.map(([y, ...ends]) => /** @type {[number, number[]]} */ ([y, ends])));
   return rows.map(([y, ...ends]) => [y, ...subtract(ends, taken.get(y) ?? [])]).filter((row) => row.length > 1);
 }
 
-/** Spans [x0, x1, x0, x1, ...] without others, both in order. @param {number[]} ends  @param {number[]} others */
+/** Spans [x0, x1, x0, x1, ...] without those of `others`, both sorted. @param {number[]} ends  @param {number[]} others */
 function subtract(ends, others) {
   /** @type {number[]} */
   const left = [];
@@ -23,7 +23,7 @@ function subtract(ends, others) {
   return left;
 }
 
-/** From a place to the nearest pixel of a mask, 0 within it. @param {number[][]} rows  @param {number[]} place */
+/** Distance from a point to the nearest pixel of a mask, 0 within it. @param {number[][]} rows  @param {number[]} place */
 export function distanceTo(rows, [px, py]) {
   let best = Infinity;
   for (const [y, ...ends] of rows) {

@@ -1,5 +1,5 @@
 // @ts-check
-// Sliders and switches: brush, labels' strength, and the picture's tone.
+// Sliders and switches: brush, label strength, and tone of the image.
 
 import { h } from "./dom.js";
 import { capsOf } from "./keys.js";
@@ -17,7 +17,7 @@ export function toggle(desk, parts, name, label = desk.actions.get(name).label) 
   return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...desk.actions.get(name).keys.slice(0, 1).map((key) => h("span", { class: "caps" }, ...capsOf(key).map((cap) => h("kbd", {}, cap)))));
 }
 
-/** How strong the labels are, and the tone of the picture. */
+/** Controls of label strength and image tone. */
 export function lookSettings(desk, parts, label) {
   const doubling = (/** @type {number[]} */ [low, high]) => ({ min: Math.log2(low), max: Math.log2(high), step: 0.05 });
   parts.neutral = h("button", { type: "button", class: "small", onclick: () => desk.do("neutralTone") }, desk.actions.get("neutralTone").label);

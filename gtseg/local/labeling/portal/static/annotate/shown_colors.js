@@ -1,7 +1,7 @@
 // @ts-check
-// Colors of labels on the screen; files keep Ground Truth's (label_colors.js). The first eight are those of Okabe and Ito ("Color Universal Design", 2008;
+// Colors of labels on the screen; files have Ground Truth's (label_colors.js). The first eight are those of Okabe and Ito ("Color Universal Design", 2008;
 // Wong, Nature Methods 8:441, 2011). Each further one is the color of a grid of 5,832 whose smallest CIEDE2000 distance to all before it, and to the
-// stripes of what is unlabeled (#ff20e0), is largest: the smallest over normal sight and deuteranopia, protanopia and tritanopia as simulated by
+// stripes of unlabeled areas (#ff20e0), is largest: the smallest over normal vision and deuteranopia, protanopia and tritanopia as simulated by
 // Machado, Oliveira and Fernandes (IEEE TVCG 15:1291, 2009). Checked in tests/local/labeling/test_colors.py.
 
 const SAFE = `
@@ -21,7 +21,7 @@ const SAFE = `
   879687 783c5a 3c5a69 0fffa5 4b963c 69a596 4b5a2d
 `.trim().split(/\s+/).map((color) => `#${color}`);
 
-/** One color for each label, all different: the owner's choice, else its place's own; where somebody chose that one, the first that is free.
+/** Distinct colors of the labels: the owner's choice, else the label's default; if that is chosen for another label, the first unused one.
  *  @param {string[]} labels  @param {Record<string, string>} chosen  @returns {string[]} */
 export function shownColors(labels, chosen = {}) {
   const wanted = new Map(Object.entries(chosen).filter(([label]) => labels.includes(label)));

@@ -1,13 +1,13 @@
-// What a model proposes for an image: objects that are shown with dashed outlines and labeled only when a person takes them. What was taken can be
-// corrected by clicks of the auto-segment tool (tools/auto.js), which start from the proposed mask.
+// Objects suggested by a model: shown with dashed outlines, and labeled only when the worker accepts them. Accepted objects can be
+// corrected by clicks of the auto-segment tool (tools/auto.js), starting from the suggested mask.
 
 import { h } from "./dom.js";
 import { Stroke } from "./raster.js";
 import { distanceTo } from "./rows.js";
 
-const TAKEN = 0.5; // share of an object's pixels that are labeled so: it was taken, and perhaps corrected, before the page was loaded again
-const REACH = 0.3; // of the longer side of an object's box, on each side: where a click can correct it (mask_correction.py)
-const NEAR = 0.15; // of that side: how far beyond the box a click begins to correct an object
+const TAKEN = 0.5; // share of an object's pixels with its label from which it counts as accepted when the page is loaded again
+const REACH = 0.3; // margin around an object's box in which clicks can correct it, as a share of its longer side (mask_correction.py)
+const NEAR = 0.15; // margin around the box in which a click starts correcting the object, as a share of the longer side
 
 /** @typedef {{label: number, area: number, rows: number[][], outlines: number[][][], number: number}} Proposed  rows: [y, x0, x1, x0, x1, ...], x1 exclusive */
 
@@ -16,11 +16,11 @@ export class Suggestion {
   constructor(desk, found) {
     this.desk = desk;
     const known = (found?.objects ?? []).map((object, number) => ({ ...object, number })).filter(({ label }) => label <= desk.labels.length);
-    /** Those that are shown. */
+    /** Objects shown as suggestions. */
     this.objects = known.filter((object) => !this.isTaken(object));
-    /** Those that are labels now. */
+    /** Accepted objects. */
     this.accepted = known.filter((object) => !this.objects.includes(object));
-    /** @type {Map<object, Proposed[]>} the first and the last operation of a step that took objects */
+    /** @type {Map<object, Proposed[]>} first and last operation of a step -> the objects that it accepted */
     this.steps = new Map();
   }
 
@@ -61,12 +61,12 @@ export class Suggestion {
     return [...far.keys()].sort((a, b) => far.get(a) - far.get(b))[0];
   }
 
-  /** Where clicks can correct an object: [left, top, right, bottom]. */
+  /** Area in which clicks can correct an object: [left, top, right, bottom]. */
   reach(object) {
     return boxOf(object, REACH);
   }
 
-  /** Label the object under the pointer (stage coordinates), else the largest, as the model proposes it. */
+  /** Accept the object under the pointer (stage coordinates), else the largest. */
   take(place) {
     const object = (place && this.find(this.desk.view.toImage(...place))) ?? this.objects[0];
     if (object) this.takeObjects([object]);
@@ -76,7 +76,7 @@ export class Suggestion {
     this.takeObjects(this.objects);
   }
 
-  /** One step, which can be undone, however many objects it labels. @param {Proposed[]} objects */
+  /** Accept objects in one step, which can be undone. @param {Proposed[]} objects */
   takeObjects(objects) {
     const { desk } = this;
     const ops = [];
@@ -99,7 +99,7 @@ export class Suggestion {
     else [this.accepted, this.objects] = [left, more];
   }
 
-  /** The step that took objects was undone, or done again. */
+  /** Update the lists after the step that accepted objects was undone or redone. */
   stepped(op, way) {
     const objects = this.steps.get(op);
     if (!objects) return;
@@ -119,7 +119,7 @@ export class Suggestion {
     this.desk.say("The suggestions are cleared.");
   }
 
-  /** Marks on the stage. */
+  /** Outlines to show on the stage. */
   marks() {
     const { view, shownColors: colors } = this.desk;
     const line = (points) => `M${points.map((p) => view.toScreen(...p).map((v) => v.toFixed(1)).join(" ")).join("L")}Z`;

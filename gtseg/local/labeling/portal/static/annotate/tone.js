@@ -1,6 +1,6 @@
 // @ts-check
-// Brightness, contrast and gamma of the picture alone: one curve for its three channels, in a filter of the browser's. Contrast turns about the
-// picture's own middle gray, so that a dark picture does not become black, nor a bright one white.
+// Brightness, contrast and gamma of the displayed image: one curve for its three channels, as an SVG filter. Contrast is relative to the
+// image's median gray, so that dark images do not become black, nor bright ones white.
 
 /**
  * @typedef {object} Tone
@@ -17,7 +17,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const SAMPLES = 128;
 const clamp = (/** @type {number} */ value, /** @type {number[]} */ [low, high]) => Math.min(high, Math.max(low, value));
 
-/** What a gray (0 to 1) of the picture is shown as. `middle` is the picture's median gray. @param {Tone} tone */
+/** The displayed value of a gray (0 to 1). `middle` is the image's median gray. @param {Tone} tone */
 export function shade(gray, tone, middle = 0.5) {
   const pivot = middle ** (1 / tone.gamma);
   return clamp((gray ** (1 / tone.gamma) - pivot) * tone.contrast + pivot + tone.brightness, [0, 1]);
@@ -38,7 +38,7 @@ export function quantile(histogram, share) {
   return 1;
 }
 
-/** The tone that spreads a picture's grays over all there are and brings its median near the middle. @returns {Tone} */
+/** The tone that spreads an image's grays over the full range and moves its median near the middle. @returns {Tone} */
 export function autoTone(histogram) {
   const [low, middle, high] = [0.005, 0.5, 0.995].map((share) => quantile(histogram, share));
   if (high - low < 1 / 255) return { ...NEUTRAL };

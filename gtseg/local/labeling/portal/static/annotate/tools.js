@@ -8,7 +8,7 @@ import { Scissors } from "./tools/scissors.js";
 
 export const TOOLS = { auto: AutoSegment, brush: Brush, eraser: Eraser, polygon: Polygon, scissors: Scissors, fill: Fill, region: Region, box: BoxErase, pan: Pan };
 
-/** What an operation of the history is called. */
+/** Names of operations in messages about undo and redo. */
 export const OPERATIONS = {
   auto: "an object", brush: "a brush stroke", erase: "erasing", polygon: "a polygon", scissors: "an outline along edges", fill: "filling an area", box: "erasing in a box", suggested: "a suggested object",
   "region-grow": "making a region wider", "region-shrink": "making a region narrower", "region-smooth": "smoothing a region", "region-holes": "filling holes", "region-specks": "removing specks",

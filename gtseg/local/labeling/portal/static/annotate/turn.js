@@ -1,5 +1,5 @@
 // @ts-check
-// A photograph's EXIF orientation: people see it upright, masks stay in the pixels as they are stored. Both are joined here by one affine map.
+// EXIF orientation of an image: the affine map between displayed (upright) and stored pixels. Masks are in stored pixels.
 
 /** [a, b, c, d] of upright = (a x + c y + e, b x + d y + f), by EXIF orientation 1 to 8. */
 const MATRICES = [[1, 0, 0, 1], [-1, 0, 0, 1], [-1, 0, 0, -1], [1, 0, 0, -1], [0, 1, 1, 0], [0, 1, -1, 0], [0, -1, -1, 0], [0, -1, 1, 0]];
@@ -34,7 +34,7 @@ export class Turn {
     return [this.a * (u - this.e) + this.b * (v - this.f), this.c * (u - this.e) + this.d * (v - this.f)];
   }
 
-  /** A step on the upright picture -> the same step in stored pixels. @returns {[number, number]} */
+  /** A step in upright pixels -> the same step in stored pixels. @returns {[number, number]} */
   stepToStored(du, dv) {
     return [this.a * du + this.b * dv, this.c * du + this.d * dv];
   }
@@ -49,7 +49,7 @@ export class Turn {
     return sorted(this.toStored(u0, v0), this.toStored(u1, v1));
   }
 
-  /** How to walk a stored raster by upright pixels: the offset of (u, v) is origin + u across + v down. */
+  /** Strides of the stored raster in upright order: the offset of (u, v) is origin + u * across + v * down. */
   get walk() {
     const { width } = this.stored;
     const [x, y] = this.toStored(0.5, 0.5);

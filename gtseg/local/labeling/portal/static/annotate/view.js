@@ -1,27 +1,27 @@
-// What is seen: the photograph on one canvas, the labels on another, both of the screen's own pixels. The labels are painted from the label map for
-// the pixels in sight only, so a stroke costs what it touches on the screen, whatever the size of the image.
+// Display of image and labels on two canvases in screen pixels. Labels are painted from the label map only for
+// visible pixels, so the cost of a stroke does not depend on the image's size.
 
 import { Area } from "./raster.js";
 import { rgb } from "./png.js";
 import { autoTone, histogramOf, NEUTRAL, quantile, ToneFilter } from "./tone.js";
 import { Turn } from "./turn.js";
 
-const BLANK = [0xd0e020ff, 0x38e020ff]; // ABGR: a stripe, and the tint between stripes that lets the photograph through
+const BLANK = [0xd0e020ff, 0x38e020ff]; // ABGR: stripes, and the transparent tint between them
 
 export class View {
   constructor(stage, photoCanvas, labelCanvas) {
     Object.assign(this, { stage, photoCanvas, labelCanvas });
-    this.photoContext = photoCanvas.getContext("2d"); // transparent beside the photograph: the tone's filter leaves the stage alone
+    this.photoContext = photoCanvas.getContext("2d"); // transparent outside the image, so that the tone filter does not change the stage
     this.labelContext = labelCanvas.getContext("2d");
     this.filter = new ToneFilter(stage, photoCanvas);
     Object.assign(this, { scale: 1, left: 0, top: 0, ratio: 1, photo: null, map: null, opacity: 0.5, shown: true, blanks: false, auto: false, ...NEUTRAL });
-    this.hidden = new Uint8Array(256); // labels that are not shown
+    this.hidden = new Uint8Array(256); // hidden labels
     this.fills = new Uint32Array(256);
     this.edges = new Uint32Array(256);
     this.dirty = new Area();
     this.onchange = () => {};
     this.fitted = true;
-    this.handled = false; // somebody has looked closer, or drawn
+    this.handled = false; // whether the user has zoomed or drawn
     this.busy = () => false;
     new ResizeObserver(() => this.resize()).observe(stage);
   }
@@ -59,7 +59,7 @@ export class View {
     this.redraw();
   }
 
-  // ---- from the screen to the image and back; the screen in CSS pixels of the stage, the image in its stored pixels (upright: as it is seen) ----
+  // ---- conversion of stage coordinates (CSS pixels) and image coordinates (stored or upright pixels) ----
 
   toUpright(x, y) {
     return [(x * this.ratio - this.left) / this.scale, (y * this.ratio - this.top) / this.scale];
@@ -86,7 +86,7 @@ export class View {
     this.redraw();
   }
 
-  /** Keep the image point under (x, y) where it is. */
+  /** Zoom by a factor; the image point at (x, y) keeps its position. */
   zoomAt(x, y, factor) {
     const [u, v] = this.toUpright(x, y);
     const least = 0.3 * Math.min(this.labelCanvas.width / this.turn.width, this.labelCanvas.height / this.turn.height);
@@ -106,7 +106,7 @@ export class View {
     this.redraw();
   }
 
-  /** Some of the image always stays on the stage. */
+  /** Keep part of the image on the stage. */
   keepInSight() {
     const { width, height } = this.labelCanvas;
     const rest = 60 * this.ratio;
@@ -114,15 +114,15 @@ export class View {
     this.top = Math.min(height - rest, Math.max(rest - this.turn.height * this.scale, this.top));
   }
 
-  // ---- the picture's tone ----
+  // ---- tone of the image ----
 
-  /** Change brightness, contrast or gamma by hand: "auto" is over. @param {Partial<import("./tone.js").Tone>} tone */
+  /** Set brightness, contrast or gamma; switches "auto" off. @param {Partial<import("./tone.js").Tone>} tone */
   setTone(tone) {
     Object.assign(this, tone, { auto: false });
     this.showTone();
   }
 
-  /** Spread the picture's grays, or show it as it is. "auto" holds for every picture until it is switched off. */
+  /** Switch automatic tone on or off, also for later images. */
   setAuto(auto) {
     Object.assign(this, NEUTRAL, { auto });
     this.showTone();
@@ -154,7 +154,7 @@ export class View {
     this.schedule();
   }
 
-  /** Image pixels of `area` have another label now. */
+  /** Mark image pixels of `area` for repainting. */
   touch(area) {
     if (!area || area.empty) return;
     this.dirty.grow(area.x0, area.y0, area.x1, area.y1);
@@ -174,7 +174,7 @@ export class View {
       this.drawPhoto();
       this.drawLabels(0, 0, this.labelCanvas.width, this.labelCanvas.height);
     } else if (!this.dirty.empty) {
-      const pad = Math.ceil(this.scale) + 2; // an edge belongs to the neighbor too
+      const pad = Math.ceil(this.scale) + 2; // outlines also depend on neighbors
       const { x0, y0, x1, y1 } = this.dirty;
       const [u0, v0, u1, v1] = this.turn.areaToUpright(x0, y0, x1, y1);
       this.drawLabels(
@@ -206,7 +206,7 @@ export class View {
     context.drawImage(level, x0 * fx, y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy, x0, y0, x1 - x0, y1 - y0);
   }
 
-  /** Repaint the labels in a rectangle of the stage's own pixels. */
+  /** Repaint the labels in a rectangle of screen pixels. */
   drawLabels(x0, y0, x1, y1) {
     const { labelCanvas: canvas, map, turn, scale, left, top, fills, edges, blanks, hidden } = this;
     x0 = Math.max(0, x0);
@@ -219,7 +219,7 @@ export class View {
     if (!this.scratch || this.scratch.width !== w || this.scratch.height !== h) this.scratch = new ImageData(w, h);
     const pixels = new Uint32Array(this.scratch.data.buffer);
     const { origin, across, down: downwards } = turn.walk;
-    const columns = new Int32Array(w + 1); // the column's part of an offset into the map
+    const columns = new Int32Array(w + 1); // the columns' parts of offsets into the map
     let [from, until] = [w + 1, 0];
     for (let i = 0; i <= w; i += 1) {
       const u = Math.floor((x0 + i + 0.5 - left) / scale);

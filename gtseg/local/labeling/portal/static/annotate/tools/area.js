@@ -1,4 +1,4 @@
-// Tools that take an area at once: fill, erasing in a box, and what is done to a whole region.
+// Tools for areas: fill, erasing in a box, operations on regions.
 
 import { grown, holesOf, regionAt, shrunk, smoothed, spansOf, specksOf } from "../regions.js";
 import { Stroke } from "../raster.js";
@@ -65,7 +65,7 @@ export const REGION_WORK = {
   specks: (px) => `erase every part of its label with fewer than ${(4 * px) ** 2} pixels`,
 };
 
-/** One thing done to the region that is clicked: grown, shrunk, smoothed, its holes filled; or to its label: specks removed. */
+/** Grow, shrink, smooth or fill the holes of the clicked region, or remove specks of its label. */
 export class Region extends Tool {
   click = true;
   work = "grow";
@@ -111,7 +111,7 @@ export class Region extends Tool {
     }[this.work]();
     const before = desk.history.cursor;
     for (const [to, patch, wanted] of changes) {
-      const joined = desk.history.cursor > before ? "+" : ""; // one step for people
+      const joined = desk.history.cursor > before ? "+" : ""; // undone together with the first
       const stroke = new Stroke(map, to, { kind: `${joined}region-${this.work}` });
       for (const span of spansOf(map, patch, wanted)) stroke.span(...span);
       desk.view.touch(stroke.takeFresh());
@@ -122,7 +122,7 @@ export class Region extends Tool {
   }
 }
 
-/** Pixels of a region that are no longer in it. */
+/** Pixels of `region` that are not in `after`. */
 function inverse(region, after) {
   return { ...region, data: region.data.map((v, i) => (v && !after.data[i] ? 1 : 0)) };
 }

@@ -1,20 +1,20 @@
-// Auto-segment: a click, a box or four extreme points -> the server's outline, shown at once; then clicks that add and clicks that remove, as dots
-// that can be dragged and deleted. Each click can be undone. Enter accepts; so does whatever begins the next object.
+// Auto-segment: a click, a box or four extreme points give an outline computed by the server; corrective clicks add or remove, shown as dots
+// that can be dragged and deleted. Each click can be undone. Enter or starting the next object accepts it.
 
 import { subtractRows } from "../rows.js";
 import { DRAG, Tool } from "./tool.js";
 
 const EDGES = ["top", "bottom", "left", "right"];
-/** What is marked: a start, and [[x, y], "inside" | "outside"] in the order they were made. */
+/** Marks of an object: its start, and corrective clicks [[x, y], "inside" | "outside"] in order. */
 const NOTHING = { kind: "click", points: [], clicks: [] };
 
-/** One object: its marks, and what the server last answered to them. It is answered to the end also when the next one has begun. */
+/** One object: its marks, and the server's latest result for them. Pending requests are applied even after the next object has started. */
 class Outlined {
-  past = []; // marks that undo goes back to
+  past = []; // earlier marks, for undo
   future = [];
   rows = [];
-  reach = null; // where a further click belongs to it; null: everywhere
-  op = null; // what it put on the map
+  reach = null; // area of clicks that belong to it; null: everywhere
+  op = null; // its operation on the map
   constructor(marks, { away = false, label, suggested = null }) {
     Object.assign(this, { marks, away, label, suggested });
   }
@@ -32,11 +32,11 @@ class Outlined {
 
 export class AutoSegment extends Tool {
   taps = true;
-  starts = ["click", "box", "points"]; // those that the server's model takes
-  four = false; // begin with four points instead of a click or a box
-  removes = false; // what a plain click does to an object that is open
-  object = null; // the one that is open
-  asked = new Set(); // promises of answers that are under way
+  starts = ["click", "box", "points"]; // starts supported by the server's model
+  four = false; // start with four points instead of a click or a box
+  removes = false; // whether a plain click on the open object removes
+  object = null; // the open object
+  asked = new Set(); // promises of pending requests
 
   get hint() {
     const { touch, click, Click } = this.desk.words;
@@ -106,7 +106,7 @@ export class AutoSegment extends Tool {
     if (!this.starts.includes("click")) return this.desk.say("This model begins with a box or four points.");
     return this.begin("click", [at], away);
   }
-  /** Beyond what the open object's clicks can reach: it belongs to the next one. */
+  /** Whether a point is beyond the open object's reach, so that it belongs to the next object. */
   isFar([x, y]) {
     const { reach } = this.object;
     return Boolean(reach) && (x < reach[0] || y < reach[1] || x >= reach[2] || y >= reach[3]);
@@ -128,14 +128,14 @@ export class AutoSegment extends Tool {
     this.desk.refresh();
   }
 
-  // ---- what is marked ----
+  // ---- marks ----
 
   begin(kind, points, away) {
     this.commit();
     this.object = new Outlined(NOTHING, { away, label: this.desk.label });
     this.change({ kind, points, clicks: [] });
   }
-  /** A suggested object, taken now where it was not yet, to be corrected by clicks. */
+  /** Accept a suggested object, if it is not yet, and open it for corrective clicks. */
   correct(suggested, clicks = []) {
     this.commit();
     const { desk } = this;
@@ -157,7 +157,7 @@ export class AutoSegment extends Tool {
     if (kind === "points" && points.length > 1) return this.change({ ...this.marks, points: points.filter((_, n) => n !== i) });
     return this.cancel();
   }
-  /** New marks, which undo takes back to `before`. */
+  /** Set new marks; undo restores `before`. */
   change(marks, before = this.marks) {
     this.object.past.push(before);
     this.object.future = [];
@@ -173,7 +173,7 @@ export class AutoSegment extends Tool {
 
   // ---- the outline ----
 
-  /** Ask for an object's marks as they are; marks that change meanwhile are asked for when the answer is there. */
+  /** Request an object's outline; if its marks change meanwhile, another request follows. */
   ask(object) {
     if (object.waiting) return;
     const answer = this.follow(object).finally(() => this.asked.delete(answer));
@@ -195,14 +195,14 @@ export class AutoSegment extends Tool {
   }
   apply(object, { rows, reach = null }) {
     const { desk } = this;
-    if (object !== this.object && object.op && !desk.isLast(object.op)) return; // accepted, and drawn over since
+    if (object !== this.object && object.op && !desk.isLast(object.op)) return; // it was accepted and drawn over
     this.takeBack(object);
     Object.assign(object, { rows, reach });
     const removed = object.suggested ? this.draw(0, subtractRows(object.suggested.rows, rows), { kind: "auto", over: (old) => old === object.label }) : null;
     object.op = this.draw(object.away ? 0 : object.label, rows, { kind: removed ? "+auto" : "auto" }) ?? removed;
     if (!rows.length) desk.say("Nothing was found there. Take it back, or paint it.");
   }
-  /** One operation of the history. -> null where no pixel changed */
+  /** Draw rows as one operation. -> null if no pixel changed */
   draw(to, rows, { kind, over }) {
     const { desk } = this;
     const stroke = this.stroke(to, kind);
@@ -213,7 +213,7 @@ export class AutoSegment extends Tool {
     desk.done(op, { keep: true });
     return op;
   }
-  /** The last mark had no answer: what was before it is there still. -> those marks */
+  /** Undo the last mark after a failed request. -> the remaining marks */
   fail(object, error) {
     object.marks = object.past.pop() ?? (object.suggested ? object.marks : NOTHING);
     if (object.dropped) return object.marks;
@@ -226,7 +226,7 @@ export class AutoSegment extends Tool {
     if (object.op) this.desk.takeBack(object.op);
     object.op = null;
   }
-  /** When every answer is there. */
+  /** Resolves when no request is pending. */
   async settled() {
     while (this.asked.size) await Promise.allSettled(this.asked);
   }
@@ -283,7 +283,7 @@ export class AutoSegment extends Tool {
   }
 }
 
-/** A suggested object without any click: it is as it was taken. */
+/** Whether a suggested object has no corrective clicks. */
 function isUncorrected({ suggested, marks }) {
   return Boolean(suggested) && !marks.clicks.length;
 }
@@ -292,7 +292,7 @@ function corners([ax, ay], [bx, by]) {
   return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
 }
 
-/** Marks with one dot elsewhere. */
+/** Marks with one dot moved. */
 function moved(marks, { of, i }, p) {
   if (of === "points") return { ...marks, points: marks.points.map((at, n) => (n === i ? p : at)) };
   return { ...marks, clicks: marks.clicks.map(([at, side], n) => (n === i ? [p, side] : [at, side])) };

@@ -5,7 +5,7 @@ import { Tool } from "./tool.js";
 class Ink extends Tool {
   start(p, to, { straight = false } = {}) {
     this.open = this.stroke(to, this.kind);
-    this.last = straight && this.end ? this.end : p; // Shift: a straight line from where the last stroke ended
+    this.last = straight && this.end ? this.end : p; // Shift: a straight line from the end of the last stroke
     this.ink(p);
   }
   ink(p) {

@@ -1,4 +1,4 @@
-// Polygon: corner after corner; closed, it stays open for changes until Enter or the next one begins.
+// Polygon by its corners. A closed polygon can be changed until Enter or the start of the next one.
 
 import { Tool } from "./tool.js";
 
@@ -33,7 +33,7 @@ export class Polygon extends Tool {
   isOn(id) {
     return id === `${this.kind}-${this.subtracts ? "subtract" : "add"}`;
   }
-  /** Whether polygons are taken away; one that is open follows. */
+  /** Set whether polygons are subtracted, including the open one. */
   subtract(subtracts) {
     this.subtracts = subtracts;
     if (this.closed) this.draw();
@@ -63,7 +63,7 @@ export class Polygon extends Tool {
     const found = this.points.map((corner, i) => [Math.hypot(corner[0] - p[0], corner[1] - p[1]), i]).sort(([a], [b]) => a - b)[0];
     return found && this.near(this.points[found[1]], p) ? found[1] : -1;
   }
-  /** The side that a place lies on; by its first corner. */
+  /** Index of the side at a point, by its first corner; -1 if none. */
   sideAt([x, y]) {
     const far = (this.desk.touch ? 14 : 6) / this.desk.view.zoom;
     return this.points.findIndex(([ax, ay], i) => {
@@ -118,7 +118,7 @@ export class Polygon extends Tool {
     this.past = [];
     this.draw();
   }
-  /** The polygon as it is now, in place of what it was. */
+  /** Redraw the polygon. */
   draw() {
     const { desk } = this;
     if (this.op) desk.takeBack(this.op);
@@ -130,7 +130,7 @@ export class Polygon extends Tool {
     this.op = stroke.finish();
     desk.done(this.op, { keep: true });
   }
-  /** All corners of what is drawn. */
+  /** The outline to draw. */
   outline() {
     return this.points;
   }
@@ -192,7 +192,7 @@ export class Polygon extends Tool {
     this.draw();
     return true;
   }
-  /** Undo of the desk took it away. */
+  /** Reset if the polygon's operation was undone. */
   undone(op) {
     if (op && op === this.op) this.reset();
   }

@@ -1,10 +1,10 @@
-// Intelligent scissors: between the places that are clicked the line follows the photograph's edges, as the server's OpenCV finds them.
+// Intelligent scissors: between clicked points the line follows the edges of the image, as computed by the server.
 
 import { Polygon } from "./polygon.js";
 
 export class Scissors extends Polygon {
   kind = "scissors";
-  paths = []; // paths[i]: from corner i to the next one, its own end left out
+  paths = []; // paths[i]: from corner i to the next one, without its end
   get hint() {
     const { touch, Click, key } = this.desk.words;
     if (this.closed || !this.points.length) return this.points.length ? super.hint : `${Click} along an edge: the line follows it.`;
@@ -31,7 +31,7 @@ export class Scissors extends Polygon {
     super.close();
     this.trace(this.points[index], this.points[0], (path) => (this.paths[index] = path));
   }
-  /** Ask for the edge between two places. Of the pointer's own requests only the last one waits. */
+  /** Request the path between two points. Of the requests while the pointer moves, only the latest waits. */
   async trace(from, to, take, { live = false } = {}) {
     if (live) {
       this.wanted = [from, to, take];
@@ -52,7 +52,7 @@ export class Scissors extends Polygon {
     this.desk.overlay();
     if (live && this.wanted && this.wanted[1] !== to) this.trace(...this.wanted, { live: true });
   }
-  /** A corner that is moved, or taken out, has new sides. */
+  /** Recompute the sides of a moved or deleted corner. */
   up() {
     const [corner, moved] = [this.held, this.moved];
     super.up();
@@ -78,7 +78,7 @@ export class Scissors extends Polygon {
     this.retrace();
     return done;
   }
-  /** Sides whose first corner is not theirs any more, or whose line is not known. */
+  /** Request the paths of sides whose corners changed. */
   retrace() {
     const n = this.points.length;
     this.paths.length = Math.min(this.paths.length, this.closed ? n : Math.max(0, n - 1));

@@ -1,41 +1,41 @@
-// A tool answers down / move / up in image coordinates (floats), and says what to do next in `hint`. `desk` is the element: label, map, history,
-// view, size, and what a tool may ask of it. A tool with `click` acts on down alone.
+// A tool handles down / move / up in image coordinates (floats), and describes the next step in `hint`. `desk` is the element: label, map, history,
+// view, size, and methods for tools. A tool with `click` acts on down alone.
 
 import { Stroke } from "../raster.js";
 
 export class Tool {
   click = false;
-  taps = false; // a press and a release at one place make a point: what the crosshair's key does
+  taps = false; // a press and release at one point sets a point, as the crosshair's key does
   constructor(desk) {
     this.desk = desk;
   }
   down() {}
   move() {}
   up() {}
-  /** Enter / C: what is open is done. */
+  /** Enter / C: finish the open object. */
   commit() {}
-  /** Another tool is taken, or the image is submitted: what is open is done. */
+  /** Finish the open object before a change of tools or a submission. */
   finish() {
     this.commit();
   }
-  /** When nothing is under way any more. */
+  /** Resolves when no request is pending. */
   async settled() {}
-  /** Esc: what is open is given up. -> whether something was. */
+  /** Esc: cancel the open object. -> whether there was one */
   cancel() {
     return false;
   }
-  /** Backspace: the last point goes. */
+  /** Backspace: remove the last point. */
   back() {
     return false;
   }
-  /** Undo and redo inside what is open. -> whether there was something. */
+  /** Undo and redo within the open object. -> whether anything changed */
   undo() {
     return false;
   }
   redo() {
     return false;
   }
-  /** A second finger came: what the first one began is given up. */
+  /** Cancel what the first finger started when a second one touches. */
   drop() {
     this.cancel();
   }
@@ -43,18 +43,18 @@ export class Tool {
   get shape() {
     return null;
   }
-  /** Ids of actions that are offered beside the hint while the tool is in hand; those that `isOn` are pressed. */
+  /** Ids of the options shown beside the hint; those with `isOn` are shown as pressed. */
   get options() {
     return [];
   }
   stroke(to, kind) {
     return new Stroke(this.desk.map, to, { kind, over: to ? this.desk.over() : null });
   }
-  /** A place on the image within so many pixels of the screen. */
+  /** Whether two image points are within `pixels` screen pixels. */
   near([ax, ay], [bx, by], pixels = this.desk.touch ? 18 : 9) {
     return Math.hypot(ax - bx, ay - by) < pixels / this.desk.view.zoom;
   }
 }
 
-/** How far a pointer moves, in pixels of the screen, before a click is a drag. */
+/** Movement in screen pixels from which a click is a drag. */
 export const DRAG = 5;
