@@ -41,7 +41,7 @@ MAP = """() => {
 
 SETTLED = """() => {
   const { auto } = document.querySelector("crowd-semantic-segmentation").tools;
-  return !auto.object?.waiting && !auto.asked.size;
+  return !auto.object?.waiting && !auto.pending.size;
 }"""
 
 

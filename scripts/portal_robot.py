@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 TARGET = 0.9
 CLICKS = 6
 GIVE_UP = 100
-ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.asked.size"
+ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.pending.size"
 READ = "() => document.querySelector('crowd-semantic-segmentation').map.data.join('')"
 
 

@@ -41,7 +41,7 @@ def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aw
     expect(first.get_by_role("alert")).to_contain_text("taken over in another tab")
     expect(first.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
     first.get_by_role("button", name="Take it back").click()
-    expect(first.get_by_role("alert")).to_contain_text("This computer has another one")
+    expect(first.get_by_role("alert")).to_contain_text("This computer has another drawing")
     expect(first.locator("#work:not([inert]) [data-ready]")).to_be_visible()
     first.get_by_role("button", name="Keep this one").click()
     submit(first)

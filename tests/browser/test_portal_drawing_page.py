@@ -88,7 +88,7 @@ def test_each_of_40_labels_has_a_key_and_the_chosen_one_is_scrolled_into_view(sh
         expect(chosen).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="class 30").locator("kbd")).to_have_text(["J", "T"])
     page.keyboard.press("j")
-    expect(page.locator(".message")).to_contain_text("now the second key")
+    expect(page.locator(".message")).to_contain_text("then the second key")
     page.keyboard.press("x")
     expect(chosen.locator(".name")).to_have_text("class 34")
     expect(page.locator(".message")).to_be_empty()
@@ -245,15 +245,15 @@ def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(s
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     assert sent == []
     alert.get_by_role("button", name="Take it again").click()
-    expect(page.locator(".message")).to_have_text("Your earlier work on this image is back.")
+    expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 60.3, 60.4, 4, value=1)
     assert np.array_equal(finish(desk, page), expected)
 
 
 TURN = """async ([orientation, width, height]) => {
-  const { Turn } = await import("/_portal/static/annotate/turn.js");
-  const turn = new Turn(orientation, width, height);
+  const { Orientation } = await import("/_portal/static/annotate/orientation.js");
+  const turn = new Orientation(orientation, width, height);
   const { origin, across, down } = turn.walk;
   const rows = Array.from({ length: turn.height }, (_, v) =>
     Array.from({ length: turn.width }, (_, u) => origin + u * across + v * down));

@@ -98,7 +98,7 @@ def test_an_open_shape_can_be_ended_by_buttons_beside_the_hint(shared_aws: Any, 
     expect(hint).to_contain_text("1 corner. Tap the first one")
     for corner in ((80.25, 20.25), (80.25, 80.25), (20.25, 80.25)):
         page.touchscreen.tap(*hand.at(*corner))
-    page.get_by_role("button", name="Point back").tap()
+    page.get_by_role("button", name="Remove point").tap()
     expect(hint).to_contain_text("3 corners.")
     page.get_by_role("button", name="Done", exact=True).tap()
     expect(hint).to_contain_text("Drag corners")

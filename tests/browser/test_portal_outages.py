@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from portal_person import Hand, begin, draw_photo, encode, enter, make_job
 from test_portal_whole_job import disc, leave_empty_handed, submit
 
-BACK = "Your earlier work on this image is back."
+BACK = "Your earlier work on this image was restored."
 
 
 def dab(page: Any, x: float, y: float) -> None:
@@ -92,7 +92,7 @@ def test_an_object_labeled_by_another_worker_meanwhile_is_not_labeled_twice(loca
     expect(slow.get_by_role("alert")).to_contain_text("The answer was not taken")
     slow.get_by_role("button", name="Take it again").click()
     expect(slow.get_by_role("alert")).to_contain_text(
-        "It cannot be taken again: The labeling job no longer takes answers."
+        "The image cannot be taken again: The labeling job no longer takes answers."
     )
     slow.get_by_role("button", name="Next image").click()
     leave_empty_handed(slow)

@@ -12,7 +12,7 @@ from portal_person import Hand, begin, draw_photo, encode, enter, make_job
 from test_portal_touch import Fingers, take
 from test_portal_whole_job import disc, leave_empty_handed, submit
 
-ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.asked.size"
+ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.pending.size"
 MAP = "() => document.querySelector('crowd-semantic-segmentation').map.data.join('')"
 EMPTIED = """() => { const desk = document.querySelector("crowd-semantic-segmentation");
   while (desk.history.cursor) desk.history.undo();
@@ -137,7 +137,7 @@ def test_clicks_are_accepted_during_a_request_and_a_failed_request_undoes_one_cl
     assert before[80, 160] == 0
     page.route("**/autosegment", lambda route: route.fulfill(status=500, json={"message": "no"}))
     right_click(page, hand, 160, 160)
-    expect(page.locator(".message")).to_contain_text("did not answer")
+    expect(page.locator(".message")).to_contain_text("Auto-segment failed")
     expect(page.locator(".marks .outside")).to_have_count(1)
     assert np.array_equal(drawn(page), before)
 

@@ -143,7 +143,7 @@ def test_a_worker_sees_their_progress_and_returns_to_the_leased_task(local_aws: 
     submit_and_await_next(page)
     expect(page.locator("#progress")).to_have_text("1 done · 1 left")
     page.get_by_role("link", name="gtseg").click()  # the last image is in hand, and nobody else's
-    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Continue").click()
     page.locator("[data-ready]").wait_for()
 
 

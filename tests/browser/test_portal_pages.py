@@ -118,7 +118,7 @@ def test_the_page_warns_before_the_time_limit_and_restores_the_drawing(shared_aw
     expect(page.get_by_role("alert")).to_contain_text("time for this image is over")
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
     page.get_by_role("button", name="Next image").click()
-    expect(page.locator(".message")).to_have_text("Your earlier work on this image is back.")
+    expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
 
 
 ADJUST = TEMPLATE.replace(

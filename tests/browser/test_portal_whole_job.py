@@ -117,7 +117,7 @@ def test_a_reload_loses_nothing_and_keeps_the_undo_history(shared_aws: Any, open
     hand.drag((100.3, 50.4), (100.3, 50.4))
     expect(page.locator("#saved")).to_have_text("Saved")
     page.reload()
-    expect(page.locator(".message")).to_have_text("Your earlier work on this image is back.")
+    expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
     page.keyboard.press("Control+z")
     submit(page)
     leave_empty_handed(page)

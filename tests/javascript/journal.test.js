@@ -67,7 +67,7 @@ test("operations are loaded only for their own key", async () => {
 
 test("a submitted answer deletes its operations", async () => {
   const { journal } = await drawOn("submitted", 2);
-  await journal.forget();
+  await journal.discard();
   assert.equal(await new Journal("submitted").load(SHAPE), null);
 });
 

@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Activity } from "../../gtseg/local/labeling/portal/static/annotate/activity.js";
-import { parseLoose } from "../../gtseg/local/labeling/portal/static/annotate/loose.js";
+import { parseLooseJson } from "../../gtseg/local/labeling/portal/static/annotate/loose_json.js";
 import { neutralizeOrientation } from "../../gtseg/local/labeling/portal/static/annotate/photo.js";
-import { Turn } from "../../gtseg/local/labeling/portal/static/annotate/turn.js";
+import { Orientation } from "../../gtseg/local/labeling/portal/static/annotate/orientation.js";
 
 test("each EXIF orientation maps every stored pixel to one upright pixel and back", () => {
-  for (let orientation = 1; orientation <= 8; orientation += 1) {
-    const turn = new Turn(orientation, 5, 3);
+  for (let number = 1; number <= 8; number += 1) {
+    const orientation = new Orientation(number, 5, 3);
     const seen = new Set();
     for (let y = 0; y < 3; y += 1) {
       for (let x = 0; x < 5; x += 1) {
-        const [u, v] = turn.toUpright(x + 0.5, y + 0.5);
-        assert.ok(u > 0 && v > 0 && u < turn.width && v < turn.height);
-        assert.deepEqual(turn.toStored(u, v), [x + 0.5, y + 0.5]);
+        const [u, v] = orientation.toUpright(x + 0.5, y + 0.5);
+        assert.ok(u > 0 && v > 0 && u < orientation.width && v < orientation.height);
+        assert.deepEqual(orientation.toStored(u, v), [x + 0.5, y + 0.5]);
         seen.add(`${u} ${v}`);
       }
     }
@@ -22,10 +22,10 @@ test("each EXIF orientation maps every stored pixel to one upright pixel and bac
   }
 });
 
-test("orientation 6 turns a picture clockwise by a quarter", () => {
-  const turn = new Turn(6, 5, 3);
-  assert.deepEqual([turn.width, turn.height], [3, 5]);
-  assert.deepEqual(turn.toUpright(0.5, 0.5), [2.5, 0.5]);
+test("orientation 6 rotates an image by 90 degrees clockwise", () => {
+  const orientation = new Orientation(6, 5, 3);
+  assert.deepEqual([orientation.width, orientation.height], [3, 5]);
+  assert.deepEqual(orientation.toUpright(0.5, 0.5), [2.5, 0.5]);
 });
 
 test("the orientation is read from a JPEG and set to 1 in its bytes", () => {
@@ -41,7 +41,7 @@ test("bytes that end early have no orientation", () => {
 });
 
 test("initial-value is read as Ground Truth's templates write it", () => {
-  assert.deepEqual(parseLoose("{'src': 'a b.png', labelMappings: [{'label': \"it's\", color: '#2ca02c',}, ], n: -1.5, ok: true, none: null}"), {
+  assert.deepEqual(parseLooseJson("{'src': 'a b.png', labelMappings: [{'label': \"it's\", color: '#2ca02c',}, ], n: -1.5, ok: true, none: null}"), {
     src: "a b.png",
     labelMappings: [{ label: "it's", color: "#2ca02c" }],
     n: -1.5,
@@ -51,9 +51,9 @@ test("initial-value is read as Ground Truth's templates write it", () => {
 });
 
 test("an invalid initial-value is refused with its position", () => {
-  assert.throws(() => parseLoose("{a: ^}"), /character 3/);
-  assert.throws(() => parseLoose("{a b}"), /not a JSON object/);
-  assert.throws(() => parseLoose("["), /not a JSON value/);
+  assert.throws(() => parseLooseJson("{a: ^}"), /character 3/);
+  assert.throws(() => parseLooseJson("{a b}"), /not a JSON object/);
+  assert.throws(() => parseLooseJson("["), /not a JSON value/);
 });
 
 test("active time counts a minute after the last input, and none while the tab is hidden", () => {

@@ -58,7 +58,7 @@ test("flood takes the connected area of one label, not its diagonal neighbors", 
 
 test("a locked label is neither drawn over nor drawn", () => {
   const map = draw("12..\n12..");
-  map.kept[2] = 1;
+  map.locked[2] = 1;
   new Stroke(map, 3).rect(0, 0, 4, 2);
   assert.equal(show(map), "3233\n3233");
   const refused = new Stroke(map, 2);

@@ -33,7 +33,7 @@ COLOUR = (0x2C, 0xA0, 0x2C)
 OVER = 120.0  # seconds that one request may be repeated
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A 4xx response, which is not retried."""
 
 
@@ -131,16 +131,16 @@ class Person(threading.Thread):
             self.connection.close()
 
     def sign_in(self) -> None:
-        self.insist("GET", "/_portal/signin")
-        headers, _, _ = self.insist("POST", "/_portal/api/session", {"token": self.secret})
+        self.retry("GET", "/_portal/signin")
+        headers, _, _ = self.retry("POST", "/_portal/api/session", {"token": self.secret})
         self.cookie = headers["Set-Cookie"].partition(";")[0]
-        page = self.insist("GET", f"/_portal/work/{self.job}")[1].decode()
+        page = self.retry("GET", f"/_portal/work/{self.job}")[1].decode()
         self.name = re.search(r'data-worker="([^"]+)"', page)[1]  # type: ignore[index]
 
     def turn(self) -> None:
         """Take a task and submit it; if there is none, pause."""
         begun = time.monotonic()
-        _, body, took = self.insist("POST", f"/_portal/api/jobs/{self.job}/tasks")
+        _, body, took = self.retry("POST", f"/_portal/api/jobs/{self.job}/tasks")
         if not body:
             self.over.wait(0.1)
             return
@@ -149,10 +149,10 @@ class Person(threading.Thread):
             self.load.handed_out.append(took)
         task = json.loads(body)
         path = f"/_portal/api/tasks/{task['task']}"
-        page = self.insist("GET", f"{path}/page")[1].decode()
+        page = self.retry("GET", f"{path}/page")[1].decode()
         source = urlsplit(html.unescape(re.search(r'<crowd-semantic[^>]*\ssrc="([^"]+)"', page, re.DOTALL)[1]))  # type: ignore[index]
         assert source.netloc == self.address
-        image = self.insist("GET", f"{source.path}?{source.query}")[1]
+        image = self.retry("GET", f"{source.path}?{source.query}")[1]
         size = Image.open(io.BytesIO(image)).size
         if self.outlines:
             self.outline(path, *size)
@@ -161,9 +161,9 @@ class Person(threading.Thread):
 
     def outline(self, path: str, width: int, height: int) -> None:
         """The page's requests when it opens, and one object by its four extreme points."""
-        self.insist("GET", f"{path}/autosegment")
+        self.retry("GET", f"{path}/autosegment")
         points = [[width * x, height * y] for x, y in ((0.5, 0.3), (0.5, 0.7), (0.3, 0.5), (0.7, 0.5))]
-        _, _, took = self.insist("POST", f"{path}/autosegment", {"points": points})
+        _, _, took = self.retry("POST", f"{path}/autosegment", {"points": points})
         if took is not None:
             self.load.outlined.append(took)
 
@@ -175,7 +175,7 @@ class Person(threading.Thread):
             "labeledImage": {"pngImageData": base64.b64encode(png).decode()},
         }
         document = {"answer": {"crowd-semantic-segmentation": answer}}
-        _, _, took = self.insist("POST", f"/_portal/api/tasks/{task['task']}/answer", document)
+        _, _, took = self.retry("POST", f"/_portal/api/tasks/{task['task']}/answer", document)
         if took is not None:
             self.load.submitted.append(took)
         self.load.acknowledged.append((task["object"], self.name, hashlib.sha256(png).hexdigest()))
@@ -192,8 +192,8 @@ class Person(threading.Thread):
 
     # ---- the browser ----
 
-    def insist(self, method: str, path: str, document: Any = None) -> tuple[Any, bytes, float | None]:
-        """Return (headers, body, seconds; None after a retry); retries like `insist` of api.js. Raises Refused."""
+    def retry(self, method: str, path: str, document: Any = None) -> tuple[Any, bytes, float | None]:
+        """Return (headers, body, seconds; None after a retry); retries like `retry` of api.js. Raises HttpError."""
         begun = time.monotonic()
         for n in range(1, 100):
             tried = time.monotonic()
@@ -204,7 +204,7 @@ class Person(threading.Thread):
             if time.monotonic() - begun > OVER:
                 break
             self.over.wait(min(15, 2 ** min(n - 1, 4)))
-        raise Refused(f"{method} {path}: no answer for {OVER:.0f} s")
+        raise HttpError(f"{method} {path}: no answer for {OVER:.0f} s")
 
     def ask(self, method: str, path: str, document: Any) -> tuple[Any, bytes] | None:
         """Return None if the server is unreachable or restarting."""
@@ -224,7 +224,7 @@ class Person(threading.Thread):
         if response.status >= 500 or response.status == 429:
             return None
         if response.status >= 300:
-            raise Refused(
+            raise HttpError(
                 f"{method} {path.partition('?')[0]}: {response.status} {content[:200].decode(errors='replace')}"
             )
         return response.headers, content

@@ -3,7 +3,7 @@
 
 const ROOT = "/_portal/api/";
 
-export class Refused extends Error {
+export class HttpError extends Error {
   constructor(status, body) {
     super(body?.message ?? `the server answered ${status}`);
     this.status = status;
@@ -35,7 +35,7 @@ export async function call(method, path, body, { signal } = {}) {
   if (answer.status === 204) return null;
   const json = answer.headers.get("content-type")?.includes("json");
   const value = json ? await answer.json().catch(() => null) : await answer.text();
-  if (!answer.ok) throw new Refused(answer.status, json ? value : { message: value?.slice(0, 200) });
+  if (!answer.ok) throw new HttpError(answer.status, json ? value : { message: value?.slice(0, 200) });
   return value;
 }
 
@@ -47,7 +47,7 @@ export function wait(ms) {
 }
 
 /** Repeat `action` until the server responds; calls `ontry`(n, seconds until the next try) after each failure. A 4xx response is thrown. */
-export async function insist(action, ontry = (/** @type {number} */ _n, /** @type {number} */ _seconds) => {}) {
+export async function retry(action, ontry = (/** @type {number} */ _n, /** @type {number} */ _seconds) => {}) {
   for (let n = 1; ; n += 1) {
     try {
       return await action();

@@ -1,6 +1,6 @@
 // The list of a worker's jobs with progress and pace.
 
-import { get, call, insist } from "./api.js";
+import { get, call, retry } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { duration } from "./words.js";
 
@@ -15,7 +15,7 @@ function jobCard(job) {
   const facts = [`${job.answered} done by you`, open, pace].filter(Boolean).join(" · ");
   return h("article", { class: "card job" },
     h("h2", {}, job.title),
-    h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Go on" : "Start") : h("span", { class: "faint" }, job.later ? "Nothing now" : "Done")),
+    h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Continue" : "Start") : h("span", { class: "faint" }, job.later ? "Nothing now" : "Done")),
     h("p", { class: "about" }, job.description),
     h("p", { class: "number" }, facts, ...links(job)),
     meter(job));
@@ -39,10 +39,10 @@ function meter({ answered, available, later }) {
 
 async function show() {
   const [{ jobs }, paces] = await Promise.all([
-    insist(() => get("jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`)),
+    retry(() => get("jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`)),
     get("pace").catch(() => ({ pace: {} })),
   ]);
-  status.textContent = jobs.length ? "" : "No job is open to your team now. This page looks again by itself.";
+  status.textContent = jobs.length ? "" : "No job is open to your team now. This page refreshes automatically.";
   list.replaceChildren(...jobs.map((job) => jobCard({ ...job, median_seconds: paces.pace[job.job.toLowerCase()] })));
 }
 

@@ -1,6 +1,6 @@
 // The owner's list of labeling jobs and workers.
 
-import { call, get, insist, post } from "./api.js";
+import { call, get, retry, post } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { jobMeter, jobState } from "./progress.js";
 import { ago, describeStorage } from "./words.js";
@@ -17,7 +17,7 @@ function card(job) {
 }
 
 async function show() {
-  const { jobs, storage } = await insist(() => get("owner/jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  const { jobs, storage } = await retry(() => get("owner/jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`));
   away.textContent = describeStorage(storage);
   status.textContent = jobs.length ? "" : "There is no labeling job yet. `gtseg label` makes one.";
   document.getElementById("jobs").replaceChildren(...jobs.map(card));
@@ -28,14 +28,14 @@ async function show() {
 const at = Object.fromEntries(["workers", "add", "person", "team", "problem", "given"].map((id) => [id, document.getElementById(id)]));
 
 async function showPeople() {
-  const { workers, teams } = await insist(() => get("owner/workers"));
+  const { workers, teams } = await retry(() => get("owner/workers"));
   if (at.team.options.length !== teams.length) at.team.replaceChildren(...teams.map((team) => h("option", {}, team)));
   at.team.closest("label").hidden = teams.length < 2;
   const row = (w) => h("tr", {}, h("th", { scope: "row" }, w.name), h("td", {}, w.team), h("td", {}, w.simulated ? "simulated" : w.state),
     h("td", { class: "acts" }, h("button", { type: "button", "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}`, onclick: () => setState(w) }, w.state === "paused" ? "Resume" : "Pause")));
   at.workers.replaceChildren(workers.length
     ? h("table", {}, h("thead", {}, h("tr", {}, ...["Name", "Team", "State"].map((head) => h("th", { scope: "col" }, head)), h("td", {}))), h("tbody", {}, ...workers.map(row)))
-    : h("p", { class: "faint" }, "Nobody yet: add a person, and send them their link."));
+    : h("p", { class: "faint" }, "No workers yet. Add a person and send them their link."));
 }
 
 /** A paused worker gets no more tasks, but can submit leased ones. */
@@ -54,7 +54,7 @@ at.add.addEventListener("submit", async (event) => {
     const { token } = await post("owner/workers", { name, team: at.team.value });
     const link = `${location.origin}/_portal/signin#${token}`;
     const copy = h("button", { type: "button", onclick: async () => { await navigator.clipboard?.writeText(link); copy.textContent = navigator.clipboard ? "Copied" : "Select it to copy"; } }, "Copy");
-    at.given.replaceChildren(h("div", { class: "given" }, h("p", {}, `${name}'s personal link. It is shown only now; whoever has it works as ${name}.`), h("code", {}, link), h("p", {}, copy)));
+    at.given.replaceChildren(h("div", { class: "given" }, h("p", {}, `${name}'s personal link. It is shown only now; anyone who has it can work as ${name}.`), h("code", {}, link), h("p", {}, copy)));
     at.person.value = "";
     await showPeople();
   } catch (error) {

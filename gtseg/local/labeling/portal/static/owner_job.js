@@ -1,6 +1,6 @@
 // The owner's page of a job: progress, questions, workers, agreement, and the objects with image, answers, verdicts and masks.
 
-import { get, insist, post } from "./api.js";
+import { get, retry, post } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { shownColors } from "./annotate/shown_colors.js";
 import { jobMeter, jobState } from "./progress.js";
@@ -31,7 +31,7 @@ const isOver = () => ["Completed", "Stopped", "Failed"].includes(job.status);
 /** The next step after a verification: how to correct bad masks. */
 function afterVerdicts() {
   const bad = job.verdicts.bad ?? 0;
-  if (!isOver()) return h("p", { class: "faint" }, "When everything is judged, `gtseg verify` reads the verdicts, and `gtseg adjust --bad` has the bad masks corrected.");
+  if (!isOver()) return h("p", { class: "faint" }, "When all masks are judged, run `gtseg verify` to read the verdicts, then `gtseg adjust --bad` to have the bad masks corrected.");
   if (!bad) return h("p", {}, "Every mask that was judged is good.");
   return h("p", {}, `${bad} ${bad === 1 ? "mask is" : "masks are"} bad. To have ${bad === 1 ? "it" : "them"} corrected, run in the project's folder: `, command("gtseg verify"), " then ", command("gtseg adjust --bad"));
 }
@@ -42,7 +42,7 @@ function afterReviews() {
   if (!good && !bad) return "";
   const words = `Your verdicts: ${good} good, ${bad} bad. `;
   if (!bad) return h("p", { class: "number" }, words);
-  if (!isOver()) return h("p", { class: "number" }, words, "While the job runs, Send back in the review gives an object to its people again.");
+  if (!isOver()) return h("p", { class: "number" }, words, "While the job runs, Send back in the review returns an object to its workers.");
   return h("p", { class: "number" }, words, h("a", { href: `/_portal/api/${path}/redo.jsonl`, download: true }, "Download the bad ones"), ", then run in the project's folder: ", command(`gtseg adjust --job ${job.name} --only ${job.name}-redo.jsonl`));
 }
 
@@ -83,11 +83,11 @@ function showFilters() {
 }
 
 function showWorkers(workers) {
-  if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
+  if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "No worker has started."));
   const judged = job.kind === "verification";
   const number = (text, title = null) => h("td", { class: "number", title }, text);
   const gold = new Map((job.gold?.workers ?? []).map((w) => [w.worker, w]));
-  const scored = (w) => number(gold.has(w.worker) ? `${gold.get(w.worker).seen}: ${percent(gold.get(w.worker).iou)}` : "0", "Images with a known mask that they answered, and their mean IoU with it");
+  const scored = (w) => number(gold.has(w.worker) ? `${gold.get(w.worker).seen}: ${percent(gold.get(w.worker).iou)}` : "0", "Answered gold images, and their mean IoU with the known masks");
   const heads = ["Name", "Answers", "Median time", ...(judged ? [] : ["Agreement with others"]), ...(job.gold ? ["Gold images"] : []), "Declined", "Ran out of time", "Last seen"];
   const pause = (w) => h("button", { type: "button", onclick: () => setState(w, w.state === "paused" ? "active" : "paused"), "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}` }, w.state === "paused" ? "Resume" : "Pause");
   const time = (w) => number(duration(w.median_seconds), `In active use; ${duration(w.median_lease_seconds)} from taking an image to submitting it`);
@@ -122,7 +122,7 @@ async function keepColors(colors) {
   try {
     ({ colors: job.colors } = await post(`${path}/colors`, { colors }));
   } catch (error) {
-    at.colorproblem.textContent = `Not kept: ${error.message}`;
+    at.colorproblem.textContent = `Not saved: ${error.message}`;
     at.colors.dataset.state = ""; // show the stored colors again
   }
   showColors();
@@ -195,7 +195,7 @@ let asked = 0; // responses may arrive out of order
 async function showObjects() {
   const own = (asked += 1);
   const words = new URLSearchParams(Object.entries(FILTERS).map(([key, select]) => [key, select.value]));
-  const found = await insist(() => get(`${path}/objects?page=${page}&${words}`));
+  const found = await retry(() => get(`${path}/objects?page=${page}&${words}`));
   if (own !== asked) return undefined;
   if (found.page >= found.pages && found.page > 0) return turn(found.pages - 1 - page);
   ({ page, pages } = found);
@@ -229,7 +229,7 @@ function review(index, mask = null) {
 }
 
 async function showAll() {
-  job = await insist(() => get(path), (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  job = await retry(() => get(path), (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`));
   at.status.textContent = "";
   showHead();
   showFilters();

@@ -17,9 +17,9 @@ export function layered(path, object, mask, words, onclick, version = null) {
   return h("figure", {}, h("button", { type: "button", class: "layered", "aria-label": `${words}: look closely`, onclick }, ...pictures), h("figcaption", {}, words));
 }
 
-/** desk: {path, index, mask, masks(object), verdicts(object), job(), shown(), canReturn(), more(by), changed()} */
-export function openReview(desk) {
-  let { index } = desk;
+/** source: {path, index, mask, masks(object), verdicts(object), job(), shown(), canReturn(), more(by), changed()} */
+export function openReview(source) {
+  let { index } = source;
   let busy = false;
   const over = h("img", { alt: "" });
   const image = h("img", { alt: "The image" });
@@ -41,14 +41,14 @@ export function openReview(desk) {
   const dialog = openDialog("Review", h("div", { class: "large" }, frame, choices, panel));
   const title = dialog.querySelector("h2");
 
-  const object = () => desk.shown()[index];
+  const object = () => source.shown()[index];
   let entries = [];
 
   function choose(n) {
     const entry = entries[n];
     if (!entry) return;
     over.hidden = entry[0] === null;
-    if (entry[0] !== null) over.src = addressOf(desk.path, object(), entry[0], entry[2] ?? object().version);
+    if (entry[0] !== null) over.src = addressOf(source.path, object(), entry[0], entry[2] ?? object().version);
     [...choices.querySelectorAll("button")].forEach((button, i) => {
       button.setAttribute("aria-pressed", String(i === n));
       button.classList.toggle("primary", i === n);
@@ -58,24 +58,24 @@ export function openReview(desk) {
   function show(mask = null) {
     const one = object();
     title.textContent = `${one.line} · ${one.uri.split("/").pop()}`;
-    image.src = addressOf(desk.path, one, "image");
+    image.src = addressOf(source.path, one, "image");
     frame.style.setProperty("--ratio", one.width / one.height || 1);
-    entries = desk.masks(one);
+    entries = source.masks(one);
     choices.replaceChildren(...entries.map(([, words], i) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(i) }, words, h("kbd", {}, String(i + 1)))), strength);
     choose(mask ?? entries.length - 1);
-    facts.replaceChildren(desk.job().kind === "verification" ? desk.verdicts(one) : "", ...one.returned.map((r) => h("p", {}, `Sent back to ${r.name ?? "its worker"}: `, h("q", {}, r.comment))));
+    facts.replaceChildren(source.job().kind === "verification" ? source.verdicts(one) : "", ...one.returned.map((r) => h("p", {}, `Sent back to ${r.name ?? "its worker"}: `, h("q", {}, r.comment))));
     comment.value = one.comment;
     for (const [verdict, button] of Object.entries(verdictButtons)) {
       button.setAttribute("aria-pressed", String(one.review === verdict));
       button.classList.toggle("primary", one.review === verdict);
     }
-    back.disabled = !desk.canReturn() || !one.answers.length;
-    back.title = desk.canReturn() ? "" : "The job is over: call it bad, and have it corrected with gtseg adjust";
+    back.disabled = !source.canReturn() || !one.answers.length;
+    back.title = source.canReturn() ? "" : "The job has ended. Mark the object as bad and have it corrected with gtseg adjust";
   }
 
   async function go(by) {
-    if (index + by >= 0 && index + by < desk.shown().length) index += by;
-    else if (await desk.more(by)) index = by > 0 ? 0 : desk.shown().length - 1;
+    if (index + by >= 0 && index + by < source.shown().length) index += by;
+    else if (await source.more(by)) index = by > 0 ? 0 : source.shown().length - 1;
     else return (said.textContent = by > 0 ? "This was the last object." : "This is the first object.");
     said.textContent = "";
     return show();
@@ -88,11 +88,11 @@ export function openReview(desk) {
     try {
       await action();
       const { line } = object();
-      await desk.changed();
-      const now = desk.shown().findIndex((one) => one.line === line);
+      await source.changed();
+      const now = source.shown().findIndex((one) => one.line === line);
       if (now >= 0) index = now; // if a filter removed the object, the next one has its index
-      else index = Math.min(index, desk.shown().length) - 1;
-      if (!desk.shown().length) return dialog.close();
+      else index = Math.min(index, source.shown().length) - 1;
+      if (!source.shown().length) return dialog.close();
       await go(1);
       said.textContent = [words, said.textContent].filter(Boolean).join(" ");
       if (index < 0) index = 0;
@@ -103,15 +103,15 @@ export function openReview(desk) {
     }
   }
 
-  const judge = (verdict) => act(() => post(`${desk.path}/objects/${object().line}/review`, { verdict, comment: comment.value }), `${object().line} is ${verdict}.`);
+  const judge = (verdict) => act(() => post(`${source.path}/objects/${object().line}/review`, { verdict, comment: comment.value }), `${object().line} is ${verdict}.`);
 
   function sendBack() {
     if (back.disabled) return (said.textContent = back.title || "There is no answer to send back.");
     if (!comment.value.trim()) {
       comment.focus();
-      return (said.textContent = "Say what is to be changed; Ctrl Enter sends it back.");
+      return (said.textContent = "Write what to change; Ctrl Enter sends the object back.");
     }
-    return act(() => post(`${desk.path}/objects/${object().line}/return`, { comment: comment.value }), `${object().line} was sent back.`);
+    return act(() => post(`${source.path}/objects/${object().line}/return`, { comment: comment.value }), `${object().line} was sent back.`);
   }
 
   dialog.addEventListener("keydown", (event) => {
@@ -130,6 +130,6 @@ export function openReview(desk) {
     else return;
     event.preventDefault();
   });
-  show(desk.mask);
+  show(source.mask);
   dialog.querySelector(".body").focus();
 }

@@ -1,6 +1,6 @@
 // A worker's submitted answers of a job, which can be reopened until consolidation, and their questions.
 
-import { get, insist, post } from "./api.js";
+import { get, retry, post } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { ago, duration } from "./words.js";
 
@@ -34,7 +34,7 @@ function card(answer, kind) {
 
 async function show() {
   const wait = (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`);
-  const [found, { questions }] = await Promise.all([insist(() => get(`${jobPath}/submitted`), wait), insist(() => get(`${jobPath}/questions`), wait)]);
+  const [found, { questions }] = await Promise.all([retry(() => get(`${jobPath}/submitted`), wait), retry(() => get(`${jobPath}/questions`), wait)]);
   at.job.textContent = found.job;
   at.status.textContent = found.answers.length ? "" : "Nothing yet.";
   at.answers.replaceChildren(...found.answers.map((answer) => card(answer, found.kind)));

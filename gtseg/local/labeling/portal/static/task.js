@@ -1,24 +1,24 @@
 // The task page: lease a task, show it, save drafts, submit, take the next one.
 
-import { get, insist, post, Refused, Unreachable } from "./api.js";
+import { get, retry, post, HttpError, Unreachable } from "./api.js";
 import { Activity } from "./annotate/activity.js";
 import "./annotate/classifier.js";
 import "./annotate/element.js";
 import { h, openDialog } from "./annotate/dom.js";
 import { Draft } from "./annotate/draft.js";
 import { Journal } from "./annotate/journal.js";
-import { Remembered } from "./annotate/remembered.js";
-import { Questions, showRemarks } from "./ask.js";
+import { StoredSettings } from "./annotate/stored_settings.js";
+import { Questions, showRemarks } from "./questions.js";
 import { readTemplate } from "./template.js";
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const job = decodeURIComponent(location.pathname.split("/").pop());
-const DESK = "crowd-semantic-segmentation, crowd-image-classifier";
+const EDITORS = "crowd-semantic-segmentation, crowd-image-classifier";
 /** Buttons of the bar -> ids of their actions; the buttons' titles show the actions' keys. */
 const BUTTONS = { instructions: "instructions", keys: "sheet", previous: "previous", ask: "ask", skip: "skip", submit: "submit" };
 let task = null;
 let form = null;
-let desk = null;
+let editor = null;
 let journal = null;
 let draft = null;
 let questions = null;
@@ -35,13 +35,13 @@ function notice(text, { alarm = false, actions = [], stays = false } = {}) {
   page.notice.replaceChildren(h("span", {}, text ?? ""), ...actions, ...(stays ? [] : [hide]));
 }
 
-/** Enable or disable the buttons and the desk. */
+/** Enable or disable the buttons and the editor. */
 function setOpen(yes) {
   page.submit.disabled = page.decline.disabled = page.skip.disabled = page.ask.disabled = !yes;
   page.work.inert = !yes;
 }
 
-function rest(title, text, ...actions) {
+function showText(title, text, ...actions) {
   page.work.replaceChildren(h("div", { class: "rest" }, h("h1", {}, title), h("p", {}, text), h("p", { class: "actions" }, ...actions)));
   setOpen(false);
   page.work.inert = false;
@@ -55,65 +55,65 @@ const home = () => h("a", { class: "button", href: "/_portal/" }, "Back to my jo
 async function next() {
   notice("");
   clearInterval(ticking);
-  letGo();
+  releaseTask();
   task = null;
   closed = false;
   page.saved.textContent = "";
-  const found = await insist(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
+  const found = await retry(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
   notice("");
-  if (!found) return rest("Nothing left to do here", "Every image of this job is labeled or in somebody's hands. One may come back if its time runs out.", home(), h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "What you submitted"), h("button", { onclick: () => start() }, "Look again"));
+  if (!found) return showText("Nothing left to do here", "Every image of this job is labeled or being labeled by others. More may become available later.", home(), h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "What you submitted"), h("button", { onclick: () => start() }, "Look again"));
   return show(found);
 }
 
 async function show(found, { take = false } = {}) {
-  letGo();
+  releaseTask();
   task = found;
   closed = false;
   draft = new Draft(task.task, { activity, onlost: () => takenOver(found) });
   activity.touch();
   const wait = (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true });
-  const [held, html] = await Promise.all([insist(() => draft.open({ take }), wait), insist(() => get(`tasks/${encodeURIComponent(task.task)}/page`), wait)]);
+  const [held, html] = await Promise.all([retry(() => draft.open({ take }), wait), retry(() => get(`tasks/${encodeURIComponent(task.task)}/page`), wait)]);
   notice("");
   if (held.elsewhere) return openElsewhere(found);
   const fragment = readTemplate(html);
   form = fragment.querySelector("crowd-form");
-  desk = form.querySelector(DESK);
-  page.header.textContent = desk.getAttribute("header") || task.title || job;
+  editor = form.querySelector(EDITORS);
+  page.header.textContent = editor.getAttribute("header") || task.title || job;
   document.title = `${page.header.textContent} · gtseg`;
   page.work.replaceChildren(fragment);
   form = page.work.querySelector("crowd-form");
-  desk = form.querySelector(DESK);
+  editor = form.querySelector(EDITORS);
   const key = [page.who.dataset.worker, job, task.object].join("\n");
   journal = new Journal(key, showSaved, draft);
-  const mask = desk.localName === "crowd-semantic-segmentation";
+  const mask = editor.localName === "crowd-semantic-segmentation";
   const again = task.revising || task.returned !== null; // a reopened answer of this worker
   const outlines = `/_portal/api/tasks/${encodeURIComponent(task.task)}`;
   // loads the network and the image before the first click
   const starts = mask ? get(`${outlines}/autosegment`).then((answer) => answer.starts, () => null) : null;
-  await desk.begin({
+  await editor.begin({
     journal,
     colors: task.colors,
     submission: again && mask ? `/_portal/api/tasks/${encodeURIComponent(task.task)}/submission` : null,
     submitted: again && !mask ? await get(`tasks/${encodeURIComponent(task.task)}/verdict`).catch(() => null) : null,
-    settings: new Remembered(`${page.who.dataset.worker}\n${job}`),
+    settings: new StoredSettings(`${page.who.dataset.worker}\n${job}`),
     canAutosegment: task.autosegment !== false,
     suggestion: task.suggested_by ? get(`tasks/${encodeURIComponent(task.task)}/suggestion`) : undefined,
-    fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
+    fetcher: (url) => retry(() => read(url), (n, seconds) => editor.showMessage(`The image cannot be loaded. Next try in ${seconds} s.`, { alarm: true })),
     starts,
     autosegment: (request) => post(`${outlines}/autosegment`, request).catch(closeIfGone),
     scissors: (request) => post(`${outlines}/scissors`, request).catch(closeIfGone),
   });
-  for (const [id, action] of Object.entries(BUTTONS)) page[id].title = desk.actions.title(action);
-  page.instructions.hidden = !desk.instructions;
+  for (const [id, action] of Object.entries(BUTTONS)) page[id].title = editor.actions.title(action);
+  page.instructions.hidden = !editor.instructions;
   page.decline.hidden = page.skip.hidden = task.revising;
   page.keep.hidden = !task.revising;
   page.submit.textContent = submitWord();
   setOpen(!closed);
-  questions = new Questions(task, desk);
-  tellRemarks(found);
-  if (desk.instructions && !localStorage.getItem(`read ${job}`)) {
+  questions = new Questions(task, editor);
+  loadRemarks(found);
+  if (editor.instructions && !localStorage.getItem(`read ${job}`)) {
     localStorage.setItem(`read ${job}`, "1");
-    desk.showInstructions();
+    editor.showInstructions();
   }
   startTimer();
   showProgress(found);
@@ -123,12 +123,12 @@ async function show(found, { take = false } = {}) {
 const submitWord = () => (task?.revising ? "Submit changes" : "Submit");
 
 /** Show comments on this image, and answers to questions about others. */
-async function tellRemarks(found) {
+async function loadRemarks(found) {
   const mine = questions;
-  showRemarks(desk, found, []);
+  showRemarks(editor, found, []);
   await mine.load().catch(() => {});
   if (task !== found || questions !== mine) return;
-  showRemarks(desk, found, mine.list);
+  showRemarks(editor, found, mine.list);
   if (mine.others?.length) notice(`The owner answered your question about ${mine.others[0].file}: ${mine.others[0].answer}`, { actions: [h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "All answers")] });
 }
 
@@ -136,7 +136,7 @@ async function tellRemarks(found) {
 
 async function openSubmitted(id) {
   await post(`tasks/${encodeURIComponent(id)}/revise`);
-  closeDesk();
+  closeEditor();
   await show(await get(`tasks/${encodeURIComponent(id)}`));
 }
 
@@ -147,11 +147,11 @@ async function previous() {
   try {
     const { answers } = await get(`jobs/${encodeURIComponent(job)}/submitted`);
     const last = answers.find((answer) => answer.state !== "done" && answer.task !== task?.task);
-    if (!last) return notice("Nothing that you submitted can be changed any more: it is consolidated.", { actions: [all] });
+    if (!last) return notice("Your submitted answers can no longer be changed: they are consolidated.", { actions: [all] });
     await journal?.flush();
     await openSubmitted(last.task);
   } catch (error) {
-    notice(`It cannot be opened again: ${error.message}`, { alarm: true, actions: [all] });
+    notice(`The answer cannot be reopened: ${error.message}`, { alarm: true, actions: [all] });
   }
 }
 
@@ -159,8 +159,8 @@ async function previous() {
 async function keepAnswer() {
   try {
     await post(`tasks/${encodeURIComponent(task.task)}/keep`);
-    await journal?.forget();
-    desk?.forget?.();
+    await journal?.discard();
+    editor?.discard?.();
     await start();
   } catch (error) {
     notice(error.message, { alarm: true });
@@ -175,10 +175,10 @@ async function skip() {
     await journal?.flush();
     await post(`tasks/${encodeURIComponent(task.task)}/release`, { reason: "skipped" });
     await start();
-    if (task?.object === object) notice("This is the only image left for you now. Somebody else may take it, or ask the owner about it.");
+    if (task?.object === object) notice("This is the only image available to you now. Another worker may take it, or ask the owner about it.");
   } catch (error) {
-    if (error instanceof Refused && error.status === 410) timeOut(error.message);
-    else notice(`It was not skipped: ${error.message}`, { alarm: true });
+    if (error instanceof HttpError && error.status === 410) timeOut(error.message);
+    else notice(`The image was not skipped: ${error.message}`, { alarm: true });
   }
 }
 
@@ -186,7 +186,7 @@ async function skip() {
 
 function openElsewhere(found) {
   clearInterval(ticking);
-  rest("This image is open elsewhere", "It is open in another tab or on another computer. Take it over to go on here with what was drawn there.", h("button", { class: "primary", onclick: () => takeOver(found) }, "Take over here"), home());
+  showText("This image is open elsewhere", "It is open in another tab or on another computer. Take it over to continue here with what was drawn there.", h("button", { class: "primary", onclick: () => takeOver(found) }, "Take over here"), home());
 }
 
 /** Stop, because another tab or computer took over the task. */
@@ -199,7 +199,7 @@ function takenOver(found) {
 }
 
 /** Remove the current task from the page. */
-function closeDesk() {
+function closeEditor() {
   page.work.replaceChildren(h("p", { class: "rest faint" }, "Opening the image…"));
   setOpen(false);
   page.work.inert = false;
@@ -207,24 +207,24 @@ function closeDesk() {
 
 async function takeOver(found) {
   try {
-    closeDesk();
+    closeEditor();
     await show(found, { take: true });
   } catch (error) {
-    notice(`It cannot be taken over: ${error.message}`, { alarm: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
+    notice(`The image cannot be taken over: ${error.message}`, { alarm: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
   }
 }
 
 function offerAside(found) {
   const use = async () => {
-    closeDesk();
+    closeEditor();
     await journal.takeAside();
     await takeOver(found);
   };
-  notice("This is the drawing from elsewhere. This computer has another one of this image, which did not reach the server.", { stays: true, actions: [h("button", { onclick: use }, "Use this computer's"), h("button", { class: "quiet", onclick: () => notice("") }, "Keep this one")] });
+  notice("This drawing is from another tab or computer. This computer has another drawing of this image, which was not saved on the server.", { stays: true, actions: [h("button", { onclick: use }, "Use this computer's"), h("button", { class: "quiet", onclick: () => notice("") }, "Keep this one")] });
 }
 
 /** Stop saving drafts and reporting presence of the last task. */
-function letGo() {
+function releaseTask() {
   journal?.stop();
   draft?.end();
 }
@@ -281,16 +281,16 @@ function timeOut(why = "The time for this image is over.") {
   closed = true;
   document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
   setOpen(false);
-  desk?.showDrawer?.(false);
+  editor?.showDrawer?.(false);
   page.timer.textContent = "0:00";
   page.timer.classList.add("alarm");
-  if (task.revising) return notice("The time to change it is over: your answer stands as you submitted it.", { alarm: true, stays: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
-  return notice(`${why} Your drawing is kept. Take the image again to go on with it, if it is still free.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
+  if (task.revising) return notice("The time for changes is over. Your submitted answer is unchanged.", { alarm: true, stays: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
+  return notice(`${why} Your drawing is kept. Take the image again to continue, if it is still available.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
 }
 
 /** Close the task if the error says that the lease has ended (410); rethrow the error. */
 function closeIfGone(error) {
-  if (error instanceof Refused && error.status === 410 && !closed) timeOut(error.message);
+  if (error instanceof HttpError && error.status === 410 && !closed) timeOut(error.message);
   throw error;
 }
 
@@ -298,37 +298,37 @@ async function takeAgain() {
   try {
     await show(await post(`tasks/${encodeURIComponent(task.task)}/again`));
   } catch (error) {
-    notice(`It cannot be taken again: ${error.message} Your drawing is kept on this computer.`, { alarm: true, stays: true, actions: [h("button", { onclick: () => takeAgain() }, "Try again"), h("button", { class: "primary", onclick: () => start() }, "Next image")] });
+    notice(`The image cannot be taken again: ${error.message} Your drawing is kept on this computer.`, { alarm: true, stays: true, actions: [h("button", { onclick: () => takeAgain() }, "Try again"), h("button", { class: "primary", onclick: () => start() }, "Next image")] });
   }
 }
 
 // ---- a task ends ----
 
 async function submit() {
-  if (submitting || closed || !task || !desk) return;
-  if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not loaded yet
-  const lacking = desk.lacks?.();
+  if (submitting || closed || !task || !editor) return;
+  if (editor.localName === "crowd-semantic-segmentation" && !editor.map?.counts) return; // the image is not loaded yet
+  const lacking = editor.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
-  await desk.settle?.();
-  const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
-  if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
+  await editor.finishPending?.();
+  const empty = editor.localName === "crowd-semantic-segmentation" && editor.map.counts[0] === editor.map.data.length;
+  if (empty && !(await confirmDialog("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
   if (closed) return; // while the dialog was open
   submitting = true;
   page.submit.textContent = "Sending…";
   try {
     setOpen(false); // later drawing would not be in the answer
     const body = { answer: await form.answer(), active: activity.take(), revisable: true };
-    await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
+    await retry(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
     });
-    await journal.forget();
-    desk.forget?.();
+    await journal.discard();
+    editor.discard?.();
     await start(); // later errors do not concern the answer
   } catch (error) {
-    if (error instanceof Refused && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
+    if (error instanceof HttpError && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
     else {
       setOpen(!closed);
-      notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
+      notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof HttpError ? [h("button", { onclick: () => start() }, "Next image")] : [] });
     }
   } finally {
     submitting = false;
@@ -336,7 +336,7 @@ async function submit() {
   }
 }
 
-function sure(title, text, yes) {
+function confirmDialog(title, text, yes) {
   return new Promise((resolve) => {
     const dialog = openDialog(title, h("p", {}, text), h("p", { class: "actions" },
       h("button", { class: "primary", onclick: () => { resolve(true); dialog.close(); } }, yes), h("button", { onclick: () => dialog.close() }, "Go back")));
@@ -350,16 +350,16 @@ function decline() {
   const problem = h("p", { class: "alarm", role: "alert" });
   const send = async (event) => {
     event.preventDefault();
-    if (!reason.value.trim()) return (problem.textContent = "Please say why: whoever owns the job reads it.");
+    if (!reason.value.trim()) return (problem.textContent = "Enter a reason; the owner of the job reads it.");
     try {
       await post(`tasks/${encodeURIComponent(task.task)}/decline`, { reason: reason.value.trim() });
-      await journal?.forget();
-      desk?.forget?.();
+      await journal?.discard();
+      editor?.discard?.();
       dialog.close();
       return start();
     } catch (error) {
-      if (error instanceof Refused && error.status === 410) return timeOut(error.message);
-      return (problem.textContent = `It was not declined: ${error.message}`);
+      if (error instanceof HttpError && error.status === 410) return timeOut(error.message);
+      return (problem.textContent = `The image was not declined: ${error.message}`);
     }
   };
   const dialog = openDialog("Decline this image", h("form", { onsubmit: send }, h("label", { for: "reason" }, "Why can it not be labeled?"), reason, problem,
@@ -373,13 +373,13 @@ async function start() {
   try {
     await next();
   } catch (error) {
-    rest(task ? "This task cannot be shown" : "No image for now", error.message, home(), h("button", { onclick: () => start() }, "Try again"), task ? h("button", { onclick: decline }, "Decline it") : null);
+    showText(task ? "This task cannot be shown" : "No image for now", error.message, home(), h("button", { onclick: () => start() }, "Try again"), task ? h("button", { onclick: decline }, "Decline it") : null);
   }
 }
 
 page.submit.addEventListener("click", submit);
 page.decline.addEventListener("click", decline);
-page.instructions.addEventListener("click", () => desk?.showInstructions());
+page.instructions.addEventListener("click", () => editor?.showInstructions());
 page.previous.addEventListener("click", previous);
 page.keep.addEventListener("click", keepAnswer);
 page.skip.addEventListener("click", skip);
@@ -397,13 +397,13 @@ page.more.addEventListener("click", (event) => {
 });
 document.addEventListener("click", () => showMenu(false));
 document.addEventListener("keydown", (event) => event.key === "Escape" && showMenu(false));
-page.keys.addEventListener("click", () => desk?.showSheet());
+page.keys.addEventListener("click", () => editor?.showSheet());
 document.addEventListener("submit-wanted", submit);
 document.addEventListener("submit", (event) => event.preventDefault());
-window.addEventListener("offline", () => closed || notice("The network is gone. Go on drawing: it is kept on this computer.", { alarm: true }));
+window.addEventListener("offline", () => closed || notice("There is no network connection. You can continue drawing; your work is saved on this computer.", { alarm: true }));
 window.addEventListener("online", () => closed || notice(""));
 const wanted = new URLSearchParams(location.search).get("revise");
 if (wanted) {
   history.replaceState(null, "", location.pathname);
-  openSubmitted(wanted).catch((error) => rest("It cannot be changed", error.message, home(), h("button", { onclick: () => start() }, "Next image")));
+  openSubmitted(wanted).catch((error) => showText("This answer cannot be changed", error.message, home(), h("button", { onclick: () => start() }, "Next image")));
 } else start();

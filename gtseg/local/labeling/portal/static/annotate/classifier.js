@@ -4,9 +4,9 @@
 
 import { verdictActions } from "./actions.js";
 import { h, openDialog } from "./dom.js";
-import { readEarlier } from "./earlier.js";
+import { readEarlierMask } from "./earlier_mask.js";
 import { Actions } from "./keys.js";
-import { parseLoose } from "./loose.js";
+import { parseLooseJson } from "./loose_json.js";
 import { percent } from "./labels.js";
 import { placeWords, railButton, takeInstructions } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -33,10 +33,10 @@ export class CrowdImageClassifier extends PictureElement {
   async begin(services) {
     this.services = services;
     this.ready = false;
-    this.categories = parseLoose(this.getAttribute("categories") ?? "");
+    this.categories = parseLooseJson(this.getAttribute("categories") ?? "");
     if (!Array.isArray(this.categories) || !this.categories.length) throw new Error("the template gives no categories");
     this.categories = this.categories.map(String);
-    this.earlier = this.getAttribute("overlay") ? parseLoose(this.getAttribute("overlay")).semanticSegmentation : null;
+    this.earlier = this.getAttribute("overlay") ? parseLooseJson(this.getAttribute("overlay")).semanticSegmentation : null;
     const mappings = Object.entries(this.earlier?.labelMappings ?? {});
     this.labels = mappings.map(([label]) => label);
     this.colors = mappings.map(([, { color }]) => color.toLowerCase()); // in files
@@ -44,9 +44,9 @@ export class CrowdImageClassifier extends PictureElement {
     this.touch = window.matchMedia("(pointer: coarse)").matches;
     this.actions = new Actions(this, verdictActions(this.categories));
     this.build();
-    await this.recall();
+    await this.loadSaved();
     this.view = new View(this.parts.stage, this.parts.photoCanvas, this.parts.maskCanvas);
-    this.view.onchange = () => this.tellPlace();
+    this.view.onchange = () => this.showPosition();
     const { opacity, brightness, contrast, gamma, auto } = { ...this.view, ...services.settings?.load() };
     Object.assign(this.view, { opacity, brightness, contrast, gamma, auto });
     new Pointer(this.parts.stage, this);
@@ -54,7 +54,7 @@ export class CrowdImageClassifier extends PictureElement {
     this.actions.listen(this.quit.signal);
     this.photo = await Photo.load(this.getAttribute("src"), services.fetcher);
     this.map = new LabelMap(this.photo.width, this.photo.height);
-    if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colors, services.fetcher);
+    if (this.earlier) await readEarlierMask(this.map, this.earlier.src, this.colors, services.fetcher);
     this.view.show(this.photo, this.map, this.shownColors);
     this.ready = true;
     this.dataset.ready = "true";
@@ -71,7 +71,7 @@ export class CrowdImageClassifier extends PictureElement {
     const parts = (this.parts = {});
     parts.photoCanvas = h("canvas", { class: "layer" });
     parts.maskCanvas = h("canvas", { class: "layer" });
-    parts.stage = h("div", { class: "stage", tabindex: "0", role: "application", "data-tool": "pan", "aria-roledescription": "image", "aria-label": "The image and the mask that is to be judged. Arrow keys move it, plus and minus zoom, question mark lists the keys." },
+    parts.stage = h("div", { class: "stage", tabindex: "0", role: "application", "data-tool": "pan", "aria-roledescription": "image", "aria-label": "The image and the mask to judge. Arrow keys move it, plus and minus zoom, question mark lists the keys." },
       parts.photoCanvas, parts.maskCanvas);
     parts.steps = Object.entries(STEPS).map(([name, label]) => railButton(this, name, label));
     const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "View", "aria-orientation": "vertical" }, ...parts.steps);
@@ -95,12 +95,12 @@ export class CrowdImageClassifier extends PictureElement {
 
   pointerAt(at) {
     this.pointed = at;
-    this.tellPlace();
+    this.showPosition();
   }
-  tellPlace() {
+  showPosition() {
     if (this.ready) this.parts.place.textContent = placeWords(this, this.pointed);
   }
-  say(text, { alarm = false } = {}) {
+  showMessage(text, { alarm = false } = {}) {
     this.parts.message.textContent = text;
     this.parts.message.classList.toggle("alarm", alarm);
   }
@@ -126,7 +126,7 @@ export class CrowdImageClassifier extends PictureElement {
     const [visible] = parts.steps;
     visible.setAttribute("aria-pressed", String(!view.shown));
     parts.legend.forEach((row, i) => (row.querySelector(".share").textContent = percent(map.counts[i + 1] / map.data.length)));
-    this.tellPlace();
+    this.showPosition();
   }
 
   choose(category) {
@@ -161,9 +161,9 @@ export class CrowdImageClassifier extends PictureElement {
     const write = () => localStorage.setItem(this.place, JSON.stringify({ ...kept, base: journal?.about.base ?? 0 }));
     if (journal) journal.onshared = write;
     write();
-    journal?.note(kept);
+    journal?.setValue(kept);
   }
-  async recall() {
+  async loadSaved() {
     const here = JSON.parse(localStorage.getItem(this.place) ?? "null");
     const { submitted } = this.services; // a reopened answer
     const before = submitted ? { chosen: submitted.label, comment: submitted.workerComment } : null;
@@ -174,7 +174,7 @@ export class CrowdImageClassifier extends PictureElement {
     this.parts.comment.value = kept.comment ?? "";
   }
   /** Delete stored work after the answer was submitted. */
-  forget() {
+  discard() {
     localStorage.removeItem(this.place);
   }
 
@@ -185,7 +185,7 @@ export class CrowdImageClassifier extends PictureElement {
     if (this.chosen === null) return `Choose ${this.categories.join(" or ")} first.`;
     if (!this.wantsComment.includes(this.chosen) || this.parts.comment.value.trim()) return "";
     this.parts.comment.focus();
-    return `Say what is ${this.chosen} about it first: whoever draws it again reads your comment.`;
+    return `Write a comment first: say what is ${this.chosen}. The worker who corrects the mask reads it.`;
   }
   async answer() {
     const comment = this.parts.comment.value.trim();

@@ -1,7 +1,7 @@
 // @ts-check
 // Drafts on the server: a task can be continued in another browser; one tab at a time has it open.
 
-import { post, Refused, Unreachable } from "../api.js";
+import { post, HttpError, Unreachable } from "../api.js";
 
 const BEAT_MS = 15_000;
 const FORMAT = 1;
@@ -33,7 +33,7 @@ export class Draft {
 
   /** -> {elsewhere, version, saved_at}; with `take` the task is taken over from another tab. */
   async open({ take = false } = {}) {
-    const found = await this.tell({ opens: true, take });
+    const found = await this.report({ opens: true, take });
     this.lost = found.elsewhere;
     this.version = found.version ?? 0;
     if (!found.elsewhere) this.start();
@@ -44,8 +44,8 @@ export class Draft {
     this.end();
     this.quit = new AbortController();
     const options = { signal: this.quit.signal };
-    this.timer = setInterval(() => this.beat(), BEAT_MS);
-    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.beat(), options);
+    this.timer = setInterval(() => this.reportPresence(), BEAT_MS);
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.reportPresence(), options);
     window.addEventListener("pagehide", () => this.leave(), options);
   }
 
@@ -60,18 +60,18 @@ export class Draft {
     fetch(`/_portal/api/${this.path}/presence`, { method: "POST", credentials: "same-origin", keepalive: true, headers: { "X-Gtseg-Portal": "1", "Content-Type": "application/json" }, body }).catch(() => {});
   }
 
-  async beat() {
-    const found = await this.tell({}).catch(() => null);
-    if (found?.elsewhere) this.lose();
+  async reportPresence() {
+    const found = await this.report({}).catch(() => null);
+    if (found?.elsewhere) this.markLost();
   }
-  lose() {
+  markLost() {
     if (this.lost) return;
     this.lost = true;
     this.end();
     this.onlost();
   }
 
-  async tell(words) {
+  async report(words) {
     const active = this.activity.take();
     try {
       return await post(`${this.path}/presence`, { tab: TAB, active, ...words });
@@ -83,24 +83,24 @@ export class Draft {
 
   /** -> {version, bytes}, or null if nothing is saved */
   async read() {
-    const answer = await this.ask("GET", "");
+    const answer = await this.request("GET", "");
     if (answer.status === 404) return null;
-    if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
+    if (!answer.ok) throw new HttpError(answer.status, await answer.json().catch(() => null));
     this.version = Number(answer.headers.get("Draft-Version"));
     return { version: this.version, bytes: new Uint8Array(await answer.arrayBuffer()) };
   }
 
   /** Save a draft based on version `base`. -> the new version */
   async save(base, blob) {
-    const answer = await this.ask("PUT", `?tab=${TAB}&base=${base}`, blob);
+    const answer = await this.request("PUT", `?tab=${TAB}&base=${base}`, blob);
     const body = await answer.json().catch(() => null);
-    if (answer.status === 409 && body?.error !== "Changed") this.lose();
-    if (!answer.ok) throw new Refused(answer.status, body);
+    if (answer.status === 409 && body?.error !== "Changed") this.markLost();
+    if (!answer.ok) throw new HttpError(answer.status, body);
     this.version = body.version;
     return body.version;
   }
 
-  async ask(method, words, body) {
+  async request(method, words, body) {
     const answer = await fetch(`/_portal/api/${this.path}/draft${words}`, { method, credentials: "same-origin", headers: { "X-Gtseg-Portal": "1" }, body }).catch(() => null);
     if (!answer || answer.status >= 500 || answer.status === 429) throw new Unreachable("the server cannot be reached");
     return answer;

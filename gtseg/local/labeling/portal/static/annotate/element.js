@@ -4,11 +4,11 @@
 import { drawingActions } from "./actions.js";
 import { colorsFor } from "./label_colors.js";
 import { openDialog } from "./dom.js";
-import { readEarlier } from "./earlier.js";
+import { readEarlierMask } from "./earlier_mask.js";
 import { History } from "./history.js";
 import { Actions } from "./keys.js";
 import { LabelStates } from "./labels.js";
-import { parseLoose } from "./loose.js";
+import { parseLooseJson } from "./loose_json.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
 import { base64, encode } from "./png.js";
@@ -29,7 +29,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
   async begin(services) {
     this.services = services;
     this.labels = readLabels(this.getAttribute("labels"));
-    this.initial = this.getAttribute("initial-value") ? parseLoose(this.getAttribute("initial-value")) : null;
+    this.initial = this.getAttribute("initial-value") ? parseLooseJson(this.getAttribute("initial-value")) : null;
     const given = Object.fromEntries(Object.entries(this.initial?.labelMappings ?? {}).map(([label, { color }]) => [label, color]));
     this.colors = colorsFor(this.labels, given); // in files
     this.shownColors = shownColors(this.labels, services.colors);
@@ -43,7 +43,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.view.onchange = () => this.overlay();
     this.pointer = new Pointer(this.panel.stage, this);
     this.view.busy = () => this.pointer.mode === "draw";
-    this.recall();
+    this.loadSettings();
     this.quit = new AbortController();
     this.actions.listen(this.quit.signal);
     services.starts?.then((starts) => {
@@ -54,13 +54,13 @@ export class CrowdSemanticSegmentation extends PictureElement {
   }
 
   async load() {
-    this.say("Loading the image…");
+    this.showMessage("Loading the image…");
     this.photo = await Photo.load(this.getAttribute("src"), this.services.fetcher);
     const { width, height } = this.photo;
     this.map = new LabelMap(width, height);
     if (this.initial) await this.loadInitial();
     const { journal, submission } = this.services;
-    if (submission) await readEarlier(this.map, submission, this.colors, this.services.fetcher); // a reopened answer
+    if (submission) await readEarlierMask(this.map, submission, this.colors, this.services.fetcher); // a reopened answer
     this.history = new History(this.map, journal);
     const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels), start: submission ? "submission" : "" }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
@@ -71,12 +71,12 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.ready = true;
     this.dataset.ready = "true";
     this.refresh();
-    this.say(earlier?.cursor ? "Your earlier work on this image is back." : this.suggestion.any ? this.suggestion.words : "");
+    this.showMessage(earlier?.cursor ? "Your earlier work on this image was restored." : this.suggestion.any ? this.suggestion.words : "");
   }
 
   /** Load an earlier mask as the initial labels, by color and label name. Other colors are background. */
   async loadInitial() {
-    await readEarlier(this.map, this.initial.src, this.colors, this.services.fetcher);
+    await readEarlierMask(this.map, this.initial.src, this.colors, this.services.fetcher);
     this.untouched = this.map.data.slice();
   }
 
@@ -93,18 +93,18 @@ export class CrowdSemanticSegmentation extends PictureElement {
   }
   done(op, { keep = false } = {}) {
     this.history.push(op);
-    if (op || !this.refusal) this.say("");
+    if (op || !this.refusal) this.showMessage("");
     if (!keep) this.pointed = null;
     this.refresh();
   }
   isLast(op) {
     return this.history.ops[this.history.cursor - 1] === op;
   }
-  takeBack(op) {
+  revert(op) {
     if (this.isLast(op)) this.view.touch(this.history.undo());
   }
-  say(text, { alarm = false } = {}) {
-    this.panel.say(text, alarm);
+  showMessage(text, { alarm = false } = {}) {
+    this.panel.showMessage(text, alarm);
   }
 
   // ---- the pointer, in image coordinates ----
@@ -113,7 +113,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.crosshair = null;
     this.view.handled = true;
     this.refusal = ["pan", "eraser", "box"].includes(this.tool) || how.erase ? "" : this.states.refusal(this.label);
-    if (this.refusal) this.say(this.refusal, { alarm: true });
+    if (this.refusal) this.showMessage(this.refusal, { alarm: true });
     this.active.down(p, how);
   }
   drag(p) {
@@ -146,20 +146,20 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.view.touch(this.history[way]());
     if (this.active.complete) this.active.commit();
     this.suggestion.stepped(taken, way);
-    return taken && this.say(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind.replace("+", "")] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
+    return taken && this.showMessage(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind.replace("+", "")] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
   }
 
   choose(tool) {
-    if (tool === "auto" && !this.services.canAutosegment) return this.say("Auto-segment is not offered in this job.");
+    if (tool === "auto" && !this.services.canAutosegment) return this.showMessage("Auto-segment is not available in this job.");
     if (this.active === this.tools[tool]) this.active.commit();
     else this.active.finish();
     this.tool = tool;
-    this.say("");
+    this.showMessage("");
     return this.refresh();
   }
 
   /** Select the tool's next option. */
-  otherWay() {
+  nextOption() {
     const ways = this.active.ways ?? this.active.options;
     this.do(ways[(ways.findIndex((id) => this.active.isOn(id)) + 1) % ways.length]);
   }
@@ -187,7 +187,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
   changeStates(change) {
     change(this.states);
     this.view.hidden = this.states.hidden;
-    this.map.kept = this.states.kept;
+    this.map.locked = this.states.protected;
     this.view.paint();
     this.refresh();
   }
@@ -204,7 +204,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
 
   // ---- settings kept between images ----
 
-  recall() {
+  loadSettings() {
     const kept = this.services.settings?.load() ?? {};
     if (kept.tool in TOOLS && (kept.tool !== "auto" || this.services.canAutosegment)) this.tool = kept.tool;
     this.label = Math.max(0, this.labels.indexOf(kept.label)) + 1;
@@ -215,7 +215,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     for (const name of ["opacity", "brightness", "contrast", "gamma"]) if (Number.isFinite(kept[name])) view[name] = kept[name];
     for (const name of ["blanks", "auto"]) view[name] = Boolean(kept[name]);
   }
-  remember() {
+  saveSettings() {
     const { view, tool, protect } = this;
     const { opacity, brightness, contrast, gamma, blanks, auto } = view;
     const labels = this.states.save();
@@ -248,15 +248,15 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.crosshair ??= this.view.toImage(...(this.pointed ?? [stage.clientWidth / 2, stage.clientHeight / 2])).map((v) => Math.floor(v) + 0.5);
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const whole = Math.max(1, Math.round(reach));
-    const [sx, sy] = this.view.turn.stepToStored(dx * whole, dy * whole);
+    const [sx, sy] = this.view.orientation.stepToStored(dx * whole, dy * whole);
     this.crosshair = [clamp(this.crosshair[0] + sx, 0.5, this.photo.width - 0.5), clamp(this.crosshair[1] + sy, 0.5, this.photo.height - 0.5)];
     const at = this.view.toScreen(...this.crosshair);
-    this.view.pan(keepIn(at[0], stage.clientWidth), keepIn(at[1], stage.clientHeight));
+    this.view.pan(panDistance(at[0], stage.clientWidth), panDistance(at[1], stage.clientHeight));
     this.active.hover?.(this.crosshair);
     if (this.held) this.active.move(this.crosshair);
     this.pointed = this.view.toScreen(...this.crosshair);
     this.overlay();
-    this.panel.tellPlace(this.crosshair);
+    this.panel.showPosition(this.crosshair);
   }
 
   pressAtCrosshair() {
@@ -275,7 +275,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     if (!this.panel) return;
     this.panel.refresh();
     this.overlay();
-    if (this.ready) this.remember();
+    if (this.ready) this.saveSettings();
     this.services.onstate?.(this);
   }
   overlay() {
@@ -285,13 +285,13 @@ export class CrowdSemanticSegmentation extends PictureElement {
   // ---- the answer ----
 
   /** Finish the open object and wait for all requested outlines. */
-  async settle() {
+  async finishPending() {
     this.active.finish();
-    await this.tools.auto.settled();
+    await this.tools.auto.idle();
   }
 
   async answer() {
-    await this.settle();
+    await this.finishPending();
     const { width, height } = this.map;
     const png = await base64(await encode(this.map, this.colors));
     const value = {
@@ -320,7 +320,7 @@ function clamp(value, low, high) {
 }
 
 /** Distance to pan so that a point is 40 px inside the stage. */
-function keepIn(value, length) {
+function panDistance(value, length) {
   if (value < 40) return 40 - value;
   return value > length - 40 ? length - 40 - value : 0;
 }

@@ -7,7 +7,7 @@
 // other than `base`, another browser saved it: its drawing is shown, and this browser's drawing is put aside.
 
 import { MOST_BYTES, pack, unpack } from "./draft.js";
-import { Refused, Unreachable } from "../api.js";
+import { HttpError, Unreachable } from "../api.js";
 
 const NAME = "gtseg-work";
 const DEBOUNCE_MS = 2000;
@@ -22,7 +22,7 @@ function asPromise(request) {
   });
 }
 
-function settled(transaction) {
+function completion(transaction) {
   return new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
     transaction.oncomplete = () => resolve();
     transaction.onabort = transaction.onerror = () => reject(transaction.error);
@@ -73,7 +73,7 @@ export class Journal {
     this.shape = shape;
     this.about = { key: this.key, ...shape, cursor: 0, elapsed: 0, started: Date.now(), base: 0, dirty: false };
     this.db = await open();
-    await forgetOld(this.db);
+    await deleteOld(this.db);
     const here = await this.readHere(shape).catch(() => null);
     const there = await this.readThere(shape, here).catch(() => undefined);
     if (there) {
@@ -90,7 +90,7 @@ export class Journal {
     delete about.ops;
     this.about = { base: 0, dirty: true, ...about };
     if (this.draft && there === null && this.about.base !== this.draft.version) Object.assign(this.about, { base: this.draft.version, dirty: true }); // the server's draft does not fit this image
-    if (this.about.dirty) this.touch();
+    if (this.about.dirty) this.scheduleSave();
     return here;
   }
 
@@ -98,7 +98,7 @@ export class Journal {
     const transaction = this.db.transaction(["works", "ops"]);
     const found = await asPromise(transaction.objectStore("works").get(this.key));
     this.aside = Boolean(await asPromise(transaction.objectStore("works").get(this.key + ASIDE)));
-    if (!found || !isOf(found, shape)) return null;
+    if (!found || !hasShape(found, shape)) return null;
     const ops = await asPromise(transaction.objectStore("ops").getAll(all(this.key)));
     return { ...found, ops: ops.map(({ to, kind, runs }) => ({ to, kind, runs })) };
   }
@@ -108,7 +108,7 @@ export class Journal {
     if (!this.draft?.version || this.draft.version === here?.base) return null;
     const found = await this.draft.read();
     const drawn = found && (await unpack(found.bytes));
-    return drawn && isOf(drawn, shape) ? { ...drawn, version: found.version } : null;
+    return drawn && hasShape(drawn, shape) ? { ...drawn, version: found.version } : null;
   }
 
   // ---- in this browser
@@ -130,7 +130,7 @@ export class Journal {
     if (!this.db || this.closed) return;
     this.about.dirty = true;
     this.changes += 1;
-    this.touch();
+    this.scheduleSave();
     await this.put(change);
   }
 
@@ -141,7 +141,7 @@ export class Journal {
       const transaction = this.db.transaction(["works", "ops"], "readwrite", { durability: "strict" });
       change(transaction.objectStore("works"), transaction.objectStore("ops"));
       transaction.objectStore("works").put({ ...this.about, touched: Date.now() });
-      await settled(transaction);
+      await completion(transaction);
       this.pending -= 1;
       if (!this.pending) this.onstate(this.draft && !this.about.dirty ? "shared" : "saved");
     } catch (error) {
@@ -170,7 +170,7 @@ export class Journal {
     ops.delete(all(to));
     for (const op of list) ops.put({ ...op, key: to });
     works.put({ ...about, ...change, key: to });
-    await settled(transaction);
+    await completion(transaction);
   }
   /** Restore the drawing that was put aside; the page must load it again. */
   async takeAside() {
@@ -184,11 +184,11 @@ export class Journal {
   // ---- on the server
 
   /** Store the one `value` of a page without a label map. */
-  note(value) {
+  setValue(value) {
     this.value = value;
     this.about.dirty = true;
     this.changes += 1;
-    this.touch();
+    this.scheduleSave();
   }
   /** -> the server's value if it is newer than `base`, else null */
   async loadValue(base) {
@@ -199,7 +199,7 @@ export class Journal {
   }
 
   /** Schedule a save: two seconds after the last stroke, at most ten seconds after the first. */
-  touch() {
+  scheduleSave() {
     if (!this.draft || this.closed) return;
     this.first ??= Date.now();
     clearTimeout(this.timer);
@@ -222,18 +222,18 @@ export class Journal {
       else if (!this.about.dirty) this.onstate("shared");
       this.onshared?.(this.about.base);
     } catch (error) {
-      if (error.code === "Changed") return this.catchUp(); // an earlier save succeeded but its response was lost
+      if (error.code === "Changed") return this.readVersion(); // an earlier save succeeded but its response was lost
       if (error instanceof Unreachable) this.timer = setTimeout(() => this.flush(), RETRY_MS);
-      if (!this.closed && (error instanceof Unreachable || error instanceof Refused)) this.onstate("here");
+      if (!this.closed && (error instanceof Unreachable || error instanceof HttpError)) this.onstate("here");
     } finally {
       this.flushing = false;
-      if (this.changes !== counted) this.touch();
+      if (this.changes !== counted) this.scheduleSave();
     }
     return undefined;
   }
 
-  async catchUp() {
-    const found = await this.draft.tell({}).catch(() => null);
+  async readVersion() {
+    const found = await this.draft.report({}).catch(() => null);
     if (found && !found.elsewhere) this.about.base = found.version;
     this.timer = setTimeout(() => this.flush(), DEBOUNCE_MS);
   }
@@ -246,7 +246,7 @@ export class Journal {
   }
 
   /** Delete stored work after the answer was submitted. */
-  async forget() {
+  async discard() {
     this.stop();
     if (!this.db) return;
     await this.erase(this.key);
@@ -256,16 +256,16 @@ export class Journal {
     const transaction = this.db.transaction(["works", "ops"], "readwrite");
     transaction.objectStore("works").delete(key);
     transaction.objectStore("ops").delete(all(key));
-    await settled(transaction);
+    await completion(transaction);
   }
 }
 
-function isOf(about, { width, height, labels, start }) {
+function hasShape(about, { width, height, labels, start }) {
   return about.width === width && about.height === height && about.labels === labels && (about.start ?? "") === (start ?? "");
 }
 
 /** Delete work that is older than thirty days, the longest duration of a labeling job. */
-async function forgetOld(db) {
+async function deleteOld(db) {
   const transaction = db.transaction(["works", "ops"], "readwrite");
   const works = await asPromise(transaction.objectStore("works").getAll());
   for (const { key, touched } of works) {
@@ -273,5 +273,5 @@ async function forgetOld(db) {
     transaction.objectStore("works").delete(key);
     transaction.objectStore("ops").delete(all(key));
   }
-  await settled(transaction);
+  await completion(transaction);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Keyboard shortcuts. A desk has one table of actions (actions.js), used by the keyboard, the buttons' titles, the hints and the `?` sheet, so that
+// Keyboard shortcuts. An editor has one table of actions (actions.js), used by the keyboard, the buttons' titles, the hints and the `?` sheet, so that
 // they all show the same keys.
 
 import { h, openDialog } from "./dom.js";
@@ -12,10 +12,10 @@ import { h, openDialog } from "./dom.js";
  * @property {string[]} [keys]  "B", "Shift V", "Ctrl Z", "Enter", "[", and "J then B" for two strokes; the first one is shown
  * @property {string} [about]   description on the sheet; default: the label
  * @property {string} [shown]   keys shown on the sheet instead of `keys` ("Arrows"); "" hides the action
- * @property {(desk: any) => unknown} [when]  whether it is available; a key of several actions runs the first available one
+ * @property {(editor: any) => unknown} [when]  whether it is available; a key of several actions runs the first available one
  * @property {boolean} [typing]  its keys also work in text fields
- * @property {(desk: any, event?: KeyboardEvent) => unknown} run
- * @property {(desk: any) => unknown} [release]  called when its key is released
+ * @property {(editor: any, event?: KeyboardEvent) => unknown} run
+ * @property {(editor: any) => unknown} [release]  called when its key is released
  */
 
 const NAMES = { Escape: "Esc", " ": "Space", Delete: "Del", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up", ArrowDown: "Down", "−": "-" };
@@ -42,9 +42,9 @@ export function capsOf(key) {
 }
 
 export class Actions {
-  /** @param {any} desk  @param {Action[]} list */
-  constructor(desk, list) {
-    this.desk = desk;
+  /** @param {any} editor  @param {Action[]} list */
+  constructor(editor, list) {
+    this.editor = editor;
     this.list = list;
     this.byId = new Map(list.map((action) => [action.id, action]));
     this.first = ""; // of two strokes
@@ -68,12 +68,12 @@ export class Actions {
   /** Whether the action is available. */
   can(id) {
     const { when } = this.get(id);
-    return !when || Boolean(when(this.desk));
+    return !when || Boolean(when(this.editor));
   }
 
   /** Run the action if it is available. */
   run(id, event) {
-    if (this.can(id)) this.get(id).run(this.desk, event);
+    if (this.can(id)) this.get(id).run(this.editor, event);
   }
 
   /** The action that a key runs now. -> Action or undefined */
@@ -106,19 +106,19 @@ export class Actions {
   listen(signal) {
     document.addEventListener("keydown", (event) => this.down(event), { signal });
     document.addEventListener("keyup", (event) => this.up(event), { signal });
-    window.addEventListener("blur", () => this.letGo(), { signal });
+    window.addEventListener("blur", () => this.releaseKey(), { signal });
   }
 
   /** @param {KeyboardEvent} event */
   down(event) {
-    const { desk } = this;
-    if (!desk.ready || event.isComposing || document.querySelector("dialog[open]") || desk.closest("[inert]")) return;
+    const { editor } = this;
+    if (!editor.ready || event.isComposing || document.querySelector("dialog[open]") || editor.closest("[inert]")) return;
     const action = this.find(event);
     if (!action) return;
     event.preventDefault();
     if (action.release) this.held = action;
-    action.run(desk, event);
-    desk.refresh();
+    action.run(editor, event);
+    editor.refresh();
   }
 
   /** The action of a keydown, or null. Remembers the first of two strokes. */
@@ -135,8 +135,8 @@ export class Actions {
     const leads = !second && !writes && this.leaders.has(stroke);
     if (leads) {
       event.preventDefault();
-      this.desk.say?.(`${capsOf(stroke).join(" ")}, and now the second key, which stands beside the label.`);
-    } else if (this.first) this.desk.say?.("");
+      this.editor.showMessage?.(`${capsOf(stroke).join(" ")}, then the second key, shown beside the label.`);
+    } else if (this.first) this.editor.showMessage?.("");
     this.first = leads ? stroke : "";
     this.at = performance.now();
     const found = second || (leads ? null : this.resolve(stroke));
@@ -146,10 +146,10 @@ export class Actions {
   /** @param {KeyboardEvent} event */
   up(event) {
     const last = (/** @type {string} */ stroke) => stroke.split(" ").pop();
-    if (this.held?.keys?.some((key) => last(key) === last(strokeOf(event)))) this.letGo();
+    if (this.held?.keys?.some((key) => last(key) === last(strokeOf(event)))) this.releaseKey();
   }
-  letGo() {
-    this.held?.release?.(this.desk);
+  releaseKey() {
+    this.held?.release?.(this.editor);
     this.held = undefined;
   }
 
@@ -157,7 +157,7 @@ export class Actions {
 
   /** Words for hints, as in `Close with ${key("commit")}`; on touch screens, the button's label instead of the key. */
   words() {
-    const { touch } = this.desk;
+    const { touch } = this.editor;
     return {
       touch,
       click: touch ? "tap" : "click",

@@ -36,7 +36,7 @@ export class LabelStates {
   }
 
   /** 1 for labels whose pixels no tool may change. */
-  get kept() {
+  get protected() {
     return this.hidden.map((hidden, n) => hidden | this.locked[n]);
   }
   /** Message why label n cannot be painted; "" if it can. */
@@ -60,13 +60,13 @@ export class LabelStates {
 }
 
 /** The list as a section; `refresh()` updates it. */
-export function labelList(desk) {
-  const rows = desk.labels.map((label, i) => labelRow(desk, label, i + 1));
+export function labelList(editor) {
+  const rows = editor.labels.map((label, i) => labelRow(editor, label, i + 1));
   const list = h("div", { class: "list" }, ...rows.map(({ row }) => row));
-  const search = h("input", { type: "search", class: "find", placeholder: "Find a label", "aria-label": "Find a label", autocomplete: "off", spellcheck: "false", hidden: desk.labels.length <= SEARCHED,
-    title: desk.actions.title("findLabel"), oninput: () => filter(), onkeydown: (event) => typed(event) });
-  const none = h("p", { class: "faint none", hidden: true }, "No label has this in its name.");
-  const blank = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: desk.actions.title("blanks"), onclick: () => desk.do("blanks") },
+  const search = h("input", { type: "search", class: "find", placeholder: "Find a label", "aria-label": "Find a label", autocomplete: "off", spellcheck: "false", hidden: editor.labels.length <= SEARCHED,
+    title: editor.actions.title("findLabel"), oninput: () => filter(), onkeydown: (event) => typed(event) });
+  const none = h("p", { class: "faint none", hidden: true }, "No label name contains this.");
+  const blank = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: editor.actions.title("blanks"), onclick: () => editor.do("blanks") },
     h("i", { class: "swatch hatch" }), h("span", { class: "name" }, "Unlabeled"), h("span", { class: "share" }));
   const section = h("section", { class: "labels", role: "group", "aria-label": "Labels" }, h("h2", {}, "Labels"), search, none, list, blank);
   let chosen = 0;
@@ -74,20 +74,20 @@ export function labelList(desk) {
   const found = () => rows.filter(({ row }) => !row.hidden);
   function filter() {
     const words = search.value.trim().toLocaleLowerCase().split(/\s+/);
-    rows.forEach(({ row }, i) => (row.hidden = !words.every((word) => desk.labels[i].toLocaleLowerCase().includes(word))));
+    rows.forEach(({ row }, i) => (row.hidden = !words.every((word) => editor.labels[i].toLocaleLowerCase().includes(word))));
     none.hidden = found().length > 0;
   }
   function leave() {
     search.value = "";
     filter();
-    desk.panel.stage.focus({ preventScroll: true });
+    editor.panel.stage.focus({ preventScroll: true });
   }
   /** Enter chooses the first label found; Esc leaves the search. */
   function typed(event) {
     if (event.key === "Escape") leave();
     if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
     const [first] = found();
-    if (first && search.value.trim()) desk.pick(first.n);
+    if (first && search.value.trim()) editor.pick(first.n);
     leave();
   }
 
@@ -101,29 +101,29 @@ export function labelList(desk) {
     },
     refresh: () => {
       for (const each of rows) each.refresh();
-      if (chosen === desk.label) return;
-      chosen = desk.label;
+      if (chosen === editor.label) return;
+      chosen = editor.label;
       rows[chosen - 1].row.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
   };
 }
 
-function labelRow(desk, label, n) {
-  const toggle = (name, words, run) => h("button", { type: "button", class: "mark", "aria-pressed": "false", "aria-label": `${words}: ${label}`, title: `${words} (chosen label: ${capsOf(desk.actions.get(name).keys[0]).join(" ")})`, onclick: () => run() }, icon(name));
-  const hide = toggle("hideLabel", "Hide", () => desk.changeStates((states) => states.hide(n)));
-  const only = toggle("onlyLabel", "Show only this", () => desk.changeStates((states) => states.showOnly(n)));
-  const lock = toggle("lockLabel", "Lock", () => desk.changeStates((states) => states.lock(n)));
+function labelRow(editor, label, n) {
+  const toggle = (name, words, run) => h("button", { type: "button", class: "mark", "aria-pressed": "false", "aria-label": `${words}: ${label}`, title: `${words} (chosen label: ${capsOf(editor.actions.get(name).keys[0]).join(" ")})`, onclick: () => run() }, icon(name));
+  const hide = toggle("hideLabel", "Hide", () => editor.changeStates((states) => states.hide(n)));
+  const only = toggle("onlyLabel", "Show only this", () => editor.changeStates((states) => states.showOnly(n)));
+  const lock = toggle("lockLabel", "Lock", () => editor.changeStates((states) => states.lock(n)));
   const share = h("span", { class: "share" });
-  const choose = h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": desk.actions.shortcut(`label${n}`), title: label, onclick: () => desk.pick(n) },
-    h("i", { class: "swatch", style: { background: desk.shownColors[n - 1] } }), h("span", { class: "name" }, label), share, h("span", { class: "caps" }, ...capsOf(labelKey(n)).map((cap) => h("kbd", {}, cap))));
+  const choose = h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": editor.actions.shortcut(`label${n}`), title: label, onclick: () => editor.pick(n) },
+    h("i", { class: "swatch", style: { background: editor.shownColors[n - 1] } }), h("span", { class: "name" }, label), share, h("span", { class: "caps" }, ...capsOf(labelKey(n)).map((cap) => h("kbd", {}, cap))));
   const row = h("div", { class: "row" }, choose, h("span", { class: "marks-of" }, hide, only, lock));
   const press = (button, on) => button.setAttribute("aria-pressed", String(Boolean(on)));
   return {
     row,
     n,
     refresh: () => {
-      const { map, states } = desk;
-      press(choose, n === desk.label);
+      const { map, states } = editor;
+      press(choose, n === editor.label);
       press(hide, states.hidden[n]);
       press(only, states.isOnly(n));
       press(lock, states.locked[n]);

@@ -8,11 +8,11 @@ const TOOLS = ["auto", "brush", "eraser", "polygon", "scissors", "fill", "region
 const OFFERS = ["takeAllSuggested", "takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons beside the hint, for suggestions and the open object
 const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
-export function buildPanel(desk) {
+export function buildPanel(editor) {
   const parts = {};
-  takeInstructions(desk);
-  parts.tools = TOOLS.map((name) => railButton(desk, name));
-  parts.steps = STEPS.map((name) => railButton(desk, name));
+  takeInstructions(editor);
+  parts.tools = TOOLS.map((name) => railButton(editor, name));
+  parts.steps = STEPS.map((name) => railButton(editor, name));
   const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" }, ...parts.tools, h("hr"), ...parts.steps);
 
   parts.photoCanvas = h("canvas", { class: "layer" });
@@ -23,106 +23,106 @@ export function buildPanel(desk) {
   parts.hint = h("p", { class: "hint" });
   parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
   parts.place = h("p", { class: "place" });
-  parts.offers = OFFERS.map((id) => h("button", { type: "button", class: id === "commit" ? "primary" : "", "data-action": id, title: desk.actions.title(id), hidden: true, onclick: () => desk.do(id) }, desk.actions.get(id).label));
+  parts.offers = OFFERS.map((id) => h("button", { type: "button", class: id === "commit" ? "primary" : "", "data-action": id, title: editor.actions.title(id), hidden: true, onclick: () => editor.do(id) }, editor.actions.get(id).label));
   parts.options = h("span", { class: "options", role: "group", "aria-label": "How the tool works" });
   const foot = h("footer", { class: "foot" }, parts.options, parts.hint, h("span", { class: "offers" }, ...parts.offers), parts.message, parts.place);
 
-  parts.labels = labelList(desk);
+  parts.labels = labelList(editor);
   parts.unlabeled = parts.labels.blank;
-  parts.more = h("button", { type: "button", class: "more", "aria-expanded": "false", title: "Labels and settings", "aria-label": "Labels and settings", onclick: () => desk.showDrawer() }, icon("more"));
+  parts.more = h("button", { type: "button", class: "more", "aria-expanded": "false", title: "Labels and settings", "aria-label": "Labels and settings", onclick: () => editor.showDrawer() }, icon("more"));
   parts.drawer = h("div", { class: "drawer" },
-    desk.shortInstructions ? h("section", { class: "short" }, desk.shortInstructions) : null,
+    editor.shortInstructions ? h("section", { class: "short" }, editor.shortInstructions) : null,
     parts.labels.section,
-    settings(desk, parts));
+    settings(editor, parts));
   const side = h("aside", { class: "side", "aria-label": "Labels and settings" }, parts.more, parts.drawer);
-  desk.replaceChildren(rail, parts.stage, side, foot);
-  return { ...parts, refresh: () => refresh(desk, parts), overlay: () => overlay(desk, parts), say: (text, alarm) => say(parts, text, alarm), tellPlace: (p) => (parts.message.textContent = place(desk, p)) };
+  editor.replaceChildren(rail, parts.stage, side, foot);
+  return { ...parts, refresh: () => refresh(editor, parts), overlay: () => overlay(editor, parts), showMessage: (text, alarm) => showMessage(parts, text, alarm), showPosition: (p) => (parts.message.textContent = place(editor, p)) };
 }
 
-export function railButton(desk, name, label = desk.actions.get(name).label) {
-  return h("button", { class: "tool", type: "button", "data-action": name, title: desk.actions.title(name), "aria-label": label, "aria-keyshortcuts": desk.actions.shortcut(name), onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
+export function railButton(editor, name, label = editor.actions.get(name).label) {
+  return h("button", { class: "tool", type: "button", "data-action": name, title: editor.actions.title(name), "aria-label": label, "aria-keyshortcuts": editor.actions.shortcut(name), onclick: () => editor.do(name) }, icon(name), h("span", {}, label));
 }
 
-export function takeInstructions(desk) {
-  const full = desk.querySelector("full-instructions");
-  const short = desk.querySelector("short-instructions");
-  desk.instructionsTitle = full?.getAttribute("header") || "Instructions";
-  desk.instructions = full?.textContent.trim() || full?.querySelector("img") ? h("div", { class: "prose" }, ...full.childNodes) : null;
-  desk.shortInstructions = short?.textContent.trim() || short?.querySelector("img") ? h("div", { class: "prose" }, ...short.childNodes) : null;
+export function takeInstructions(editor) {
+  const full = editor.querySelector("full-instructions");
+  const short = editor.querySelector("short-instructions");
+  editor.instructionsTitle = full?.getAttribute("header") || "Instructions";
+  editor.instructions = full?.textContent.trim() || full?.querySelector("img") ? h("div", { class: "prose" }, ...full.childNodes) : null;
+  editor.shortInstructions = short?.textContent.trim() || short?.querySelector("img") ? h("div", { class: "prose" }, ...short.childNodes) : null;
 }
 
 /** Settings: brush, label strength, image tone. */
-function settings(desk, parts) {
+function settings(editor, parts) {
   return h("section", { class: "settings", "aria-label": "Settings" },
-    slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => desk.setSize(1000 ** (v / 100))),
-    lookSettings(desk, parts, "Label strength"),
-    toggle(desk, parts, "visible"), toggle(desk, parts, "blanks"), toggle(desk, parts, "protect"));
+    slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => editor.setSize(1000 ** (v / 100))),
+    lookSettings(editor, parts, "Label strength"),
+    toggle(editor, parts, "visible"), toggle(editor, parts, "blanks"), toggle(editor, parts, "protect"));
 }
 
-function refresh(desk, parts) {
+function refresh(editor, parts) {
   for (const tool of parts.tools) {
     const name = tool.dataset.action;
-    tool.setAttribute("aria-pressed", String(name === desk.tool));
-    if (["auto", "scissors"].includes(name)) tool.hidden = !desk.services.canAutosegment;
+    tool.setAttribute("aria-pressed", String(name === editor.tool));
+    if (["auto", "scissors"].includes(name)) tool.hidden = !editor.services.canAutosegment;
   }
-  parts.stage.dataset.tool = desk.tool;
-  const { map, history, view } = desk;
+  parts.stage.dataset.tool = editor.tool;
+  const { map, history, view } = editor;
   parts.labels.refresh();
-  showOptions(desk, parts);
-  parts.hint.textContent = desk.active.hint;
-  for (const offer of parts.offers) offer.hidden = !(desk.active.click || desk.active.taps) || !desk.actions.can(offer.dataset.action);
+  showOptions(editor, parts);
+  parts.hint.textContent = editor.active.hint;
+  for (const offer of parts.offers) offer.hidden = !(editor.active.click || editor.active.taps) || !editor.actions.can(offer.dataset.action);
   if (!map || !history) return;
   const [undo, redo] = parts.steps;
-  undo.toggleAttribute("disabled", !history.cursor && !desk.active.isOpen);
+  undo.toggleAttribute("disabled", !history.cursor && !editor.active.isOpen);
   redo.toggleAttribute("disabled", history.cursor >= history.ops.length);
   parts.unlabeled.querySelector(".share").textContent = percent(map.counts[0] / map.data.length);
   parts.unlabeled.setAttribute("aria-pressed", String(view.blanks));
-  parts.size.value = Math.round((100 * Math.log(desk.size)) / Math.log(1000));
-  parts.sizeValue.textContent = `${desk.size} px`;
+  parts.size.value = Math.round((100 * Math.log(editor.size)) / Math.log(1000));
+  parts.sizeValue.textContent = `${editor.size} px`;
   showLook(parts, view);
   parts.blanks.checked = view.blanks;
-  parts.protect.checked = desk.protect;
+  parts.protect.checked = editor.protect;
 }
 
 /** Show the tool's options. Unchanged buttons are kept, so that they keep the focus. */
-function showOptions(desk, parts) {
-  const { options } = desk.active;
+function showOptions(editor, parts) {
+  const { options } = editor.active;
   const shown = options.join(" ");
   if (parts.options.dataset.shown !== shown) {
     parts.options.dataset.shown = shown;
-    parts.options.replaceChildren(...options.map((id) => h("button", { type: "button", "data-action": id, title: desk.actions.title(id), onclick: () => desk.do(id) }, desk.actions.get(id).label)));
+    parts.options.replaceChildren(...options.map((id) => h("button", { type: "button", "data-action": id, title: editor.actions.title(id), onclick: () => editor.do(id) }, editor.actions.get(id).label)));
   }
   for (const button of parts.options.children) {
-    const choice = (desk.active.ways ?? options).includes(button.dataset.action);
-    if (choice) button.setAttribute("aria-pressed", String(desk.active.isOn(button.dataset.action)));
+    const choice = (editor.active.ways ?? options).includes(button.dataset.action);
+    if (choice) button.setAttribute("aria-pressed", String(editor.active.isOn(button.dataset.action)));
   }
 }
 
 /** Show the position of stored pixel [x, y] in upright coordinates. */
-function place(desk, [x, y]) {
-  const label = desk.map.at(Math.floor(x), Math.floor(y));
-  return `${desk.view.turn.toUpright(x, y).map(Math.floor).join(", ")}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
+function place(editor, [x, y]) {
+  const label = editor.map.at(Math.floor(x), Math.floor(y));
+  return `${editor.view.orientation.toUpright(x, y).map(Math.floor).join(", ")}: ${label ? editor.labels[label - 1] : "unlabeled"}`;
 }
 
 /** Text: image position of stage coordinates `at`, its label, and the zoom. */
-export function placeWords(desk, at) {
-  const { view } = desk;
-  const { width, height, turned } = view.turn;
+export function placeWords(editor, at) {
+  const { view } = editor;
+  const { width, height, turned } = view.orientation;
   const inside = at && view.toUpright(...at);
   const seen = inside && inside[0] >= 0 && inside[1] >= 0 && inside[0] < width && inside[1] < height;
-  return `${seen ? place(desk, view.toImage(...at)) : `${width} × ${height}${turned ? ", shown upright" : ""}`} · ${Math.round(view.zoom * 100)}%`;
+  return `${seen ? place(editor, view.toImage(...at)) : `${width} × ${height}${turned ? ", shown upright" : ""}`} · ${Math.round(view.zoom * 100)}%`;
 }
 
-function say(parts, text, alarm = false) {
+function showMessage(parts, text, alarm = false) {
   parts.message.textContent = text;
   parts.message.classList.toggle("alarm", alarm);
 }
 
 /** Draw points, open lines, the brush's ring and the crosshair, and update the position text. */
-function overlay(desk, parts) {
-  const { view, active } = desk;
-  if (!desk.ready) return;
-  const marks = view.shown ? desk.suggestion.marks() : [];
+function overlay(editor, parts) {
+  const { view, active } = editor;
+  if (!editor.ready) return;
+  const marks = view.shown ? editor.suggestion.marks() : [];
   const screen = (p) => view.toScreen(p[0], p[1]);
   const path = (points) => points.map((p) => screen(p).map((v) => v.toFixed(1)).join(",")).join(" ");
   const shape = active.shape;
@@ -132,16 +132,16 @@ function overlay(desk, parts) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
     for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: shape.faint ? `${kind} faint` : kind }));
   }
-  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { color: desk.shownColors[desk.label - 1], hot }));
+  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { color: editor.shownColors[editor.label - 1], hot }));
   parts.stage.classList.toggle("hot", Boolean(shape?.points?.some(([, , , hot]) => hot)));
-  const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;
-  if (at && ["brush", "eraser"].includes(desk.tool)) {
-    const r = Math.max(1.5, (desk.size / 2) * view.zoom);
+  const at = editor.crosshair ? screen(editor.crosshair) : editor.pointed;
+  if (at && ["brush", "eraser"].includes(editor.tool)) {
+    const r = Math.max(1.5, (editor.size / 2) * view.zoom);
     for (const kind of ["under", "over"]) marks.push(h("circle", { cx: at[0], cy: at[1], r, class: `${kind} ring` }));
   }
-  if (desk.crosshair) for (const kind of ["under", "over"]) marks.push(h("path", { d: `M${at[0] - 14} ${at[1]}h28M${at[0]} ${at[1] - 14}v28`, class: kind }));
+  if (editor.crosshair) for (const kind of ["under", "over"]) marks.push(h("path", { d: `M${at[0] - 14} ${at[1]}h28M${at[0]} ${at[1] - 14}v28`, class: kind }));
   parts.marks.replaceChildren(...marks);
-  parts.place.textContent = placeWords(desk, at);
+  parts.place.textContent = placeWords(editor, at);
 }
 
 function point([x, y], kind, { color, hot }) {

@@ -1,6 +1,6 @@
 // @ts-check
 // The image in stored orientation: masks are in stored pixels, so the EXIF orientation is removed from the bytes before decoding. The page
-// applies it when drawing (turn.js).
+// applies it when drawing (orientation.js).
 
 /** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> the previous orientation, 1 to 8 */
 export function neutralizeOrientation(bytes) {

@@ -54,7 +54,7 @@ export class LabelMap {
     this.data = new Uint8Array(width * height);
     this.counts = new Float64Array(256);
     this.counts[0] = width * height;
-    this.kept = new Uint8Array(256); // 1: no stroke changes pixels of this label or adds any
+    this.locked = new Uint8Array(256); // 1: no stroke changes pixels of this label or adds any
   }
 
   at(x, y) {
@@ -101,8 +101,8 @@ export class Stroke {
   /** Pixels x0 <= x < x1 of row y. */
   span(y, x0, x1) {
     const { map, to, over } = this;
-    const { kept } = map;
-    if (y < 0 || y >= map.height || kept[to]) return;
+    const { locked } = map;
+    if (y < 0 || y >= map.height || locked[to]) return;
     const from = Math.max(0, x0);
     const until = Math.min(map.width, x1);
     const base = y * map.width;
@@ -112,7 +112,7 @@ export class Stroke {
       const start = x;
       do x += 1;
       while (x < until && map.data[base + x] === old);
-      if (old === to || kept[old] || (over && !over(old))) continue;
+      if (old === to || locked[old] || (over && !over(old))) continue;
       this.runs.add(base + start, x - start, old);
       map.data.fill(to, base + start, base + x);
       map.counts[old] -= x - start;
@@ -123,7 +123,7 @@ export class Stroke {
   }
 
   /** The Area changed since the last call. */
-  takeFresh() {
+  takeChanged() {
     const fresh = this.fresh;
     this.fresh = new Area();
     return fresh;

@@ -12,23 +12,23 @@ export function slider(parts, name, label, attributes, oninput) {
   return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
 }
 
-export function toggle(desk, parts, name, label = desk.actions.get(name).label) {
-  parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
-  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...desk.actions.get(name).keys.slice(0, 1).map((key) => h("span", { class: "caps" }, ...capsOf(key).map((cap) => h("kbd", {}, cap)))));
+export function toggle(editor, parts, name, label = editor.actions.get(name).label) {
+  parts[name] = h("input", { type: "checkbox", onchange: () => editor.do(name) });
+  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...editor.actions.get(name).keys.slice(0, 1).map((key) => h("span", { class: "caps" }, ...capsOf(key).map((cap) => h("kbd", {}, cap)))));
 }
 
 /** Controls of label strength and image tone. */
-export function lookSettings(desk, parts, label) {
+export function lookSettings(editor, parts, label) {
   const doubling = (/** @type {number[]} */ [low, high]) => ({ min: Math.log2(low), max: Math.log2(high), step: 0.05 });
-  parts.neutral = h("button", { type: "button", class: "small", onclick: () => desk.do("neutralTone") }, desk.actions.get("neutralTone").label);
+  parts.neutral = h("button", { type: "button", class: "small", onclick: () => editor.do("neutralTone") }, editor.actions.get("neutralTone").label);
   return [
-    slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
+    slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => editor.look({ opacity: v / 100 })),
     h("details", { class: "tone" }, h("summary", {}, "Picture"),
-      slider(parts, "brightness", "Brightness", { min: LIMITS.brightness[0], max: LIMITS.brightness[1], step: 0.02 }, (v) => desk.tone({ brightness: v })),
-      slider(parts, "contrast", "Contrast", doubling(LIMITS.contrast), (v) => desk.tone({ contrast: 2 ** v })),
-      slider(parts, "gamma", "Gamma", doubling(LIMITS.gamma), (v) => desk.tone({ gamma: 2 ** v })),
+      slider(parts, "brightness", "Brightness", { min: LIMITS.brightness[0], max: LIMITS.brightness[1], step: 0.02 }, (v) => editor.tone({ brightness: v })),
+      slider(parts, "contrast", "Contrast", doubling(LIMITS.contrast), (v) => editor.tone({ contrast: 2 ** v })),
+      slider(parts, "gamma", "Gamma", doubling(LIMITS.gamma), (v) => editor.tone({ gamma: 2 ** v })),
       parts.neutral),
-    toggle(desk, parts, "autoTone"),
+    toggle(editor, parts, "autoTone"),
   ];
 }
 

@@ -12,10 +12,10 @@ const NEAR = 0.15; // margin around the box in which a click starts correcting t
 /** @typedef {{label: number, area: number, rows: number[][], outlines: number[][][], number: number}} Proposed  rows: [y, x0, x1, x0, x1, ...], x1 exclusive */
 
 export class Suggestion {
-  /** @param {any} desk  @param {{model: string, objects: Proposed[]} | null} found */
-  constructor(desk, found) {
-    this.desk = desk;
-    const known = (found?.objects ?? []).map((object, number) => ({ ...object, number })).filter(({ label }) => label <= desk.labels.length);
+  /** @param {any} editor  @param {{model: string, objects: Proposed[]} | null} found */
+  constructor(editor, found) {
+    this.editor = editor;
+    const known = (found?.objects ?? []).map((object, number) => ({ ...object, number })).filter(({ label }) => label <= editor.labels.length);
     /** Objects shown as suggestions. */
     this.objects = known.filter((object) => !this.isTaken(object));
     /** Accepted objects. */
@@ -29,14 +29,14 @@ export class Suggestion {
   }
 
   get words() {
-    const { key, touch } = this.desk.words;
+    const { key, touch } = this.editor.words;
     const count = this.objects.length === 1 ? "an object" : `${this.objects.length} objects`;
     const clicks = touch ? "a tap on one takes it for correction" : "with auto-segment, a click on one takes it for correction and a right click clears it";
-    return `A model suggests ${count} (dashed). ${key("takeAllSuggested")} takes all, ${key("takeSuggested")} the one under the pointer; ${clicks}. Nothing counts before it is taken.`;
+    return `A model suggests ${count} (dashed). ${key("takeAllSuggested")} takes all, ${key("takeSuggested")} the one under the pointer; ${clicks}. Suggestions are not part of your answer until you take them.`;
   }
 
   isTaken({ label, area, rows }) {
-    const { data, width } = this.desk.map;
+    const { data, width } = this.editor.map;
     let same = 0;
     for (const [y, ...ends] of rows) for (let i = 0; i + 1 < ends.length; i += 2) for (let x = ends[i]; x < ends[i + 1]; x += 1) same += data[y * width + x] === label ? 1 : 0;
     return same >= TAKEN * area;
@@ -51,7 +51,7 @@ export class Suggestion {
 
   /** The taken object that a click at a place of the image corrects: of those whose box holds the place the nearest, or undefined. */
   findAccepted([x, y], { removes }) {
-    const { label, map } = this.desk;
+    const { label, map } = this.editor;
     const wanted = removes ? map.at(Math.floor(x), Math.floor(y)) : label;
     const holds = (object) => {
       const [x0, y0, x1, y1] = boxOf(object, NEAR);
@@ -68,7 +68,7 @@ export class Suggestion {
 
   /** Accept the object under the pointer (stage coordinates), else the largest. */
   take(place) {
-    const object = (place && this.find(this.desk.view.toImage(...place))) ?? this.objects[0];
+    const object = (place && this.find(this.editor.view.toImage(...place))) ?? this.objects[0];
     if (object) this.takeObjects([object]);
   }
 
@@ -78,19 +78,19 @@ export class Suggestion {
 
   /** Accept objects in one step, which can be undone. @param {Proposed[]} objects */
   takeObjects(objects) {
-    const { desk } = this;
+    const { editor } = this;
     const ops = [];
     for (const { label, rows } of objects) {
-      const stroke = new Stroke(desk.map, label, { over: desk.over(), kind: ops.length ? "+suggested" : "suggested" });
+      const stroke = new Stroke(editor.map, label, { over: editor.over(), kind: ops.length ? "+suggested" : "suggested" });
       stroke.rows(rows);
       const op = stroke.finish();
-      desk.view.touch(stroke.area);
+      editor.view.touch(stroke.area);
       if (op) ops.push(op);
     }
     this.move(objects, this.objects, this.accepted);
-    for (const op of ops) desk.done(op, { keep: true });
+    for (const op of ops) editor.done(op, { keep: true });
     if (ops.length) for (const op of [ops[0], ops[ops.length - 1]]) this.steps.set(op, objects);
-    if (this.any) desk.say(this.words);
+    if (this.any) editor.showMessage(this.words);
   }
 
   move(objects, from, to) {
@@ -110,18 +110,18 @@ export class Suggestion {
   /** @param {Proposed} object */
   drop(object) {
     this.objects = this.objects.filter((one) => one !== object);
-    this.desk.say(this.any ? this.words : "The suggestion is cleared.");
-    this.desk.refresh();
+    this.editor.showMessage(this.any ? this.words : "The suggestion is cleared.");
+    this.editor.refresh();
   }
 
   clear() {
     this.objects = [];
-    this.desk.say("The suggestions are cleared.");
+    this.editor.showMessage("The suggestions are cleared.");
   }
 
   /** Outlines to show on the stage. */
   marks() {
-    const { view, shownColors: colors } = this.desk;
+    const { view, shownColors: colors } = this.editor;
     const line = (points) => `M${points.map((p) => view.toScreen(...p).map((v) => v.toFixed(1)).join(" ")).join("L")}Z`;
     return this.objects.map(({ label, outlines }) => h("path", { d: outlines.map(line).join(""), class: "suggested", style: { stroke: colors[label - 1], fill: colors[label - 1] } }));
   }

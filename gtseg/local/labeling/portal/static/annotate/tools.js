@@ -2,7 +2,7 @@
 
 import { BoxErase, Fill, Pan, Region } from "./tools/area.js";
 import { AutoSegment } from "./tools/auto.js";
-import { Brush, Eraser } from "./tools/ink.js";
+import { Brush, Eraser } from "./tools/brush.js";
 import { Polygon } from "./tools/polygon.js";
 import { Scissors } from "./tools/scissors.js";
 

@@ -4,7 +4,7 @@
 import { Area } from "./raster.js";
 import { rgb } from "./png.js";
 import { autoTone, histogramOf, NEUTRAL, quantile, ToneFilter } from "./tone.js";
-import { Turn } from "./turn.js";
+import { Orientation } from "./orientation.js";
 
 const BLANK = [0xd0e020ff, 0x38e020ff]; // ABGR: stripes, and the transparent tint between them
 
@@ -28,7 +28,7 @@ export class View {
 
   show(photo, map, colors) {
     Object.assign(this, { photo, map, colors });
-    this.turn = new Turn(photo.orientation, photo.width, photo.height);
+    this.orientation = new Orientation(photo.orientation, photo.width, photo.height);
     this.histogram = histogramOf(photo.levels.at(-1));
     this.middle = quantile(this.histogram, 0.5);
     this.showTone();
@@ -65,10 +65,10 @@ export class View {
     return [(x * this.ratio - this.left) / this.scale, (y * this.ratio - this.top) / this.scale];
   }
   toImage(x, y) {
-    return this.turn.toStored(...this.toUpright(x, y));
+    return this.orientation.toStored(...this.toUpright(x, y));
   }
   toScreen(x, y) {
-    const [u, v] = this.turn.toUpright(x, y);
+    const [u, v] = this.orientation.toUpright(x, y);
     return [(u * this.scale + this.left) / this.ratio, (v * this.scale + this.top) / this.ratio];
   }
   /** CSS pixels per image pixel. */
@@ -79,9 +79,9 @@ export class View {
   fit() {
     if (!this.photo) return;
     const { width, height } = this.labelCanvas;
-    this.scale = Math.min((width * 0.96) / this.turn.width, (height * 0.96) / this.turn.height);
-    this.left = (width - this.turn.width * this.scale) / 2;
-    this.top = (height - this.turn.height * this.scale) / 2;
+    this.scale = Math.min((width * 0.96) / this.orientation.width, (height * 0.96) / this.orientation.height);
+    this.left = (width - this.orientation.width * this.scale) / 2;
+    this.top = (height - this.orientation.height * this.scale) / 2;
     this.fitted = true;
     this.redraw();
   }
@@ -89,7 +89,7 @@ export class View {
   /** Zoom by a factor; the image point at (x, y) keeps its position. */
   zoomAt(x, y, factor) {
     const [u, v] = this.toUpright(x, y);
-    const least = 0.3 * Math.min(this.labelCanvas.width / this.turn.width, this.labelCanvas.height / this.turn.height);
+    const least = 0.3 * Math.min(this.labelCanvas.width / this.orientation.width, this.labelCanvas.height / this.orientation.height);
     this.scale = Math.min(64 * this.ratio, Math.max(Math.min(least, 1), this.scale * factor));
     this.left = x * this.ratio - u * this.scale;
     this.top = y * this.ratio - v * this.scale;
@@ -110,8 +110,8 @@ export class View {
   keepInSight() {
     const { width, height } = this.labelCanvas;
     const rest = 60 * this.ratio;
-    this.left = Math.min(width - rest, Math.max(rest - this.turn.width * this.scale, this.left));
-    this.top = Math.min(height - rest, Math.max(rest - this.turn.height * this.scale, this.top));
+    this.left = Math.min(width - rest, Math.max(rest - this.orientation.width * this.scale, this.left));
+    this.top = Math.min(height - rest, Math.max(rest - this.orientation.height * this.scale, this.top));
   }
 
   // ---- tone of the image ----
@@ -176,7 +176,7 @@ export class View {
     } else if (!this.dirty.empty) {
       const pad = Math.ceil(this.scale) + 2; // outlines also depend on neighbors
       const { x0, y0, x1, y1 } = this.dirty;
-      const [u0, v0, u1, v1] = this.turn.areaToUpright(x0, y0, x1, y1);
+      const [u0, v0, u1, v1] = this.orientation.areaToUpright(x0, y0, x1, y1);
       this.drawLabels(
         Math.floor(u0 * this.scale + this.left) - pad,
         Math.floor(v0 * this.scale + this.top) - pad,
@@ -190,25 +190,25 @@ export class View {
   }
 
   drawPhoto() {
-    const { photoContext: context, photoCanvas: canvas, photo, turn, scale, left, top } = this;
+    const { photoContext: context, photoCanvas: canvas, photo, orientation, scale, left, top } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     const u0 = Math.max(0, Math.floor(-left / scale));
     const v0 = Math.max(0, Math.floor(-top / scale));
-    const u1 = Math.min(turn.width, Math.ceil((canvas.width - left) / scale));
-    const v1 = Math.min(turn.height, Math.ceil((canvas.height - top) / scale));
+    const u1 = Math.min(orientation.width, Math.ceil((canvas.width - left) / scale));
+    const v1 = Math.min(orientation.height, Math.ceil((canvas.height - top) / scale));
     if (u1 <= u0 || v1 <= v0) return;
-    const [x0, y0, x1, y1] = turn.areaToStored(u0, v0, u1, v1);
+    const [x0, y0, x1, y1] = orientation.areaToStored(u0, v0, u1, v1);
     const level = photo.level(scale);
     const [fx, fy] = [level.width / photo.width, level.height / photo.height];
     context.imageSmoothingEnabled = scale < 3;
-    context.setTransform(turn.a * scale, turn.b * scale, turn.c * scale, turn.d * scale, turn.e * scale + left, turn.f * scale + top);
+    context.setTransform(orientation.a * scale, orientation.b * scale, orientation.c * scale, orientation.d * scale, orientation.e * scale + left, orientation.f * scale + top);
     context.drawImage(level, x0 * fx, y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy, x0, y0, x1 - x0, y1 - y0);
   }
 
   /** Repaint the labels in a rectangle of screen pixels. */
   drawLabels(x0, y0, x1, y1) {
-    const { labelCanvas: canvas, map, turn, scale, left, top, fills, edges, blanks, hidden } = this;
+    const { labelCanvas: canvas, map, orientation, scale, left, top, fills, edges, blanks, hidden } = this;
     x0 = Math.max(0, x0);
     y0 = Math.max(0, y0);
     x1 = Math.min(canvas.width, x1);
@@ -218,12 +218,12 @@ export class View {
     const [w, h] = [x1 - x0, y1 - y0];
     if (!this.scratch || this.scratch.width !== w || this.scratch.height !== h) this.scratch = new ImageData(w, h);
     const pixels = new Uint32Array(this.scratch.data.buffer);
-    const { origin, across, down: downwards } = turn.walk;
+    const { origin, across, down: downwards } = orientation.strides;
     const columns = new Int32Array(w + 1); // the columns' parts of offsets into the map
     let [from, until] = [w + 1, 0];
     for (let i = 0; i <= w; i += 1) {
       const u = Math.floor((x0 + i + 0.5 - left) / scale);
-      if (u < 0 || u >= turn.width) continue;
+      if (u < 0 || u >= orientation.width) continue;
       columns[i] = u * across;
       from = Math.min(from, i);
       until = i + 1;
@@ -233,7 +233,7 @@ export class View {
     const rowOf = (y) => {
       const row = new Int16Array(w + 1).fill(-1);
       const v = Math.floor((y + 0.5 - top) / scale);
-      if (v < 0 || v >= turn.height) return row;
+      if (v < 0 || v >= orientation.height) return row;
       const base = origin + v * downwards;
       for (let i = from; i < until; i += 1) row[i] = data[base + columns[i]];
       return row;

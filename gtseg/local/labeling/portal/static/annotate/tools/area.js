@@ -7,28 +7,28 @@ import { Tool } from "./tool.js";
 export class Fill extends Tool {
   click = true;
   get hint() {
-    return `${this.desk.words.Click} an area to give it the label, up to the next border.`;
+    return `${this.editor.words.Click} an area to give it the label, up to the next border.`;
   }
   down(p) {
-    const stroke = new Stroke(this.desk.map, this.desk.label, { kind: "fill" });
+    const stroke = new Stroke(this.editor.map, this.editor.label, { kind: "fill" });
     stroke.flood(Math.floor(p[0]), Math.floor(p[1]));
-    this.desk.view.touch(stroke.takeFresh());
-    this.desk.done(stroke.finish());
+    this.editor.view.touch(stroke.takeChanged());
+    this.editor.done(stroke.finish());
   }
 }
 
 export class BoxErase extends Tool {
   get hint() {
-    return `Drag a box: everything inside is erased.${this.desk.words.touch ? "" : " With Alt only the chosen label."}`;
+    return `Drag a box: everything inside is erased.${this.editor.words.touch ? "" : " With Alt only the chosen label."}`;
   }
   down(p, { only = false } = {}) {
     Object.assign(this, { start: p, end: p, only });
-    this.desk.refresh();
+    this.editor.refresh();
   }
   move(p) {
     if (!this.start) return;
     this.end = p;
-    this.desk.refresh();
+    this.editor.refresh();
   }
   get box() {
     const [ax, ay] = this.start;
@@ -37,18 +37,18 @@ export class BoxErase extends Tool {
   }
   up() {
     if (!this.start) return;
-    const { label } = this.desk;
-    const stroke = new Stroke(this.desk.map, 0, { kind: "box", over: this.only ? (old) => old === label : null });
+    const { label } = this.editor;
+    const stroke = new Stroke(this.editor.map, 0, { kind: "box", over: this.only ? (old) => old === label : null });
     stroke.rect(...this.box);
     this.start = null;
-    this.desk.view.touch(stroke.takeFresh());
-    this.desk.done(stroke.finish());
-    this.desk.refresh();
+    this.editor.view.touch(stroke.takeChanged());
+    this.editor.done(stroke.finish());
+    this.editor.refresh();
   }
   cancel() {
     const open = Boolean(this.start);
     this.start = null;
-    this.desk.refresh();
+    this.editor.refresh();
     return open;
   }
   get shape() {
@@ -70,12 +70,12 @@ export class Region extends Tool {
   click = true;
   work = "grow";
   get reach() {
-    const { width, height } = this.desk.map;
+    const { width, height } = this.editor.map;
     this.step ??= Math.max(0, REACHES.findIndex((px) => px >= Math.max(width, height) / 1200));
     return REACHES[this.step];
   }
   get hint() {
-    return `${this.desk.words.Click} a region to ${REGION_WORK[this.work](this.reach)}.`;
+    return `${this.editor.words.Click} a region to ${REGION_WORK[this.work](this.reach)}.`;
   }
   get ways() {
     return Object.keys(REGION_WORK).map((name) => `region-${name}`);
@@ -90,11 +90,11 @@ export class Region extends Tool {
     this.step = Math.min(REACHES.length - 1, Math.max(0, REACHES.indexOf(this.reach) + Math.sign(factor - 1)));
   }
   down(p) {
-    const { desk } = this;
-    const { map } = desk;
+    const { editor } = this;
+    const { map } = editor;
     const [x, y] = p.map(Math.floor);
     const value = map.at(x, y);
-    if (!value) return desk.say("Nothing is labeled there.");
+    if (!value) return editor.showMessage("Nothing is labeled there.");
     const r = this.reach;
     const own = (old) => old === value;
     const free = (old) => old === 0;
@@ -109,16 +109,16 @@ export class Region extends Tool {
       holes: () => [[value, holesOf(region), free]],
       specks: () => [[0, specksOf(map, value, (4 * r) ** 2), own]],
     }[this.work]();
-    const before = desk.history.cursor;
+    const before = editor.history.cursor;
     for (const [to, patch, wanted] of changes) {
-      const joined = desk.history.cursor > before ? "+" : ""; // undone together with the first
+      const joined = editor.history.cursor > before ? "+" : ""; // undone together with the first
       const stroke = new Stroke(map, to, { kind: `${joined}region-${this.work}` });
       for (const span of spansOf(map, patch, wanted)) stroke.span(...span);
-      desk.view.touch(stroke.takeFresh());
+      editor.view.touch(stroke.takeChanged());
       const op = stroke.finish();
-      if (op) desk.done(op, { keep: true });
+      if (op) editor.done(op, { keep: true });
     }
-    return desk.history.cursor === before ? desk.say("There is nothing to change here.") : undefined;
+    return editor.history.cursor === before ? editor.showMessage("There is nothing to change here.") : undefined;
   }
 }
 
@@ -129,6 +129,6 @@ function inverse(region, after) {
 
 export class Pan extends Tool {
   get hint() {
-    return `Drag to move the image. ${this.desk.words.touch ? "Two fingers" : "The wheel or two fingers"} zoom.`;
+    return `Drag to move the image. ${this.editor.words.touch ? "Two fingers" : "The wheel or two fingers"} zoom.`;
   }
 }

@@ -9,7 +9,7 @@ const EDGES = ["top", "bottom", "left", "right"];
 const NOTHING = { kind: "click", points: [], clicks: [] };
 
 /** One object: its marks, and the server's latest result for them. Pending requests are applied even after the next object has started. */
-class Outlined {
+class OutlineObject {
   past = []; // earlier marks, for undo
   future = [];
   rows = [];
@@ -36,10 +36,10 @@ export class AutoSegment extends Tool {
   four = false; // start with four points instead of a click or a box
   removes = false; // whether a plain click on the open object removes
   object = null; // the open object
-  asked = new Set(); // promises of pending requests
+  pending = new Set(); // promises of pending requests
 
   get hint() {
-    const { touch, click, Click } = this.desk.words;
+    const { touch, click, Click } = this.editor.words;
     const n = this.marks.points.length;
     if (this.collecting) return `${n} of 4: now ${click} the ${EDGES[n]} edge.`;
     if (this.object?.waiting && !this.object.rows.length) return "Finding the outline…";
@@ -72,7 +72,7 @@ export class AutoSegment extends Tool {
   startWith(four) {
     this.four = four;
     if (this.collecting) this.cancel();
-    this.desk.refresh();
+    this.editor.refresh();
   }
 
   // ---- the pointer ----
@@ -87,7 +87,7 @@ export class AutoSegment extends Tool {
     if (!press.dragged && this.near(p, press.at, DRAG)) return;
     press.dragged = true;
     if (press.dot && this.object) this.object.marks = moved(press.before, press.dot, p);
-    this.desk.overlay();
+    this.editor.overlay();
   }
   up() {
     const { press } = this;
@@ -97,13 +97,13 @@ export class AutoSegment extends Tool {
     if (dot) return dragged ? this.change(this.marks, before) : this.remove(dot);
     if (this.collecting) return this.change({ ...this.marks, points: [...this.marks.points, at] });
     if (dragged && this.starts.includes("box")) return this.begin("box", [at, to], away);
-    const proposed = this.desk.suggestion.find(at);
-    if (proposed) return away ? this.desk.suggestion.drop(proposed) : this.correct(proposed);
+    const proposed = this.editor.suggestion.find(at);
+    if (proposed) return away ? this.editor.suggestion.drop(proposed) : this.correct(proposed);
     if (this.complete && !this.isFar(at)) return this.change({ ...this.marks, clicks: [...this.marks.clicks, [at, away || this.removes ? "outside" : "inside"]] });
-    const accepted = this.desk.suggestion.findAccepted(at, { removes: away });
+    const accepted = this.editor.suggestion.findAccepted(at, { removes: away });
     if (accepted) return this.correct(accepted, this.isIn(at, accepted) && !away ? [] : [[at, away ? "outside" : "inside"]]);
     if (this.four) return this.begin("points", [at], away);
-    if (!this.starts.includes("click")) return this.desk.say("This model begins with a box or four points.");
+    if (!this.starts.includes("click")) return this.editor.showMessage("This model starts with a box or four points.");
     return this.begin("click", [at], away);
   }
   /** Whether a point is beyond the open object's reach, so that it belongs to the next object. */
@@ -120,34 +120,34 @@ export class AutoSegment extends Tool {
     const hot = this.dotAt(p);
     const same = hot?.of === this.hot?.of && hot?.i === this.hot?.i;
     this.hot = hot;
-    if (!same) this.desk.refresh();
+    if (!same) this.editor.refresh();
   }
   drop() {
     if (this.press?.dot && this.object) this.object.marks = this.press.before;
     this.press = null;
-    this.desk.refresh();
+    this.editor.refresh();
   }
 
   // ---- marks ----
 
   begin(kind, points, away) {
     this.commit();
-    this.object = new Outlined(NOTHING, { away, label: this.desk.label });
+    this.object = new OutlineObject(NOTHING, { away, label: this.editor.label });
     this.change({ kind, points, clicks: [] });
   }
   /** Accept a suggested object, if it is not yet, and open it for corrective clicks. */
   correct(suggested, clicks = []) {
     this.commit();
-    const { desk } = this;
-    if (desk.suggestion.objects.includes(suggested)) desk.suggestion.takeObjects([suggested]);
-    desk.label = suggested.label;
-    this.object = new Outlined({ kind: "suggested", points: [], clicks: [] }, { label: suggested.label, suggested });
-    Object.assign(this.object, { rows: suggested.rows, reach: desk.suggestion.reach(suggested) });
+    const { editor } = this;
+    if (editor.suggestion.objects.includes(suggested)) editor.suggestion.takeObjects([suggested]);
+    editor.label = suggested.label;
+    this.object = new OutlineObject({ kind: "suggested", points: [], clicks: [] }, { label: suggested.label, suggested });
+    Object.assign(this.object, { rows: suggested.rows, reach: editor.suggestion.reach(suggested) });
     if (clicks.length) this.change({ ...this.object.marks, clicks });
-    else desk.refresh();
+    else editor.refresh();
   }
   isIn([x, y], { label }) {
-    return this.desk.map.at(Math.floor(x), Math.floor(y)) === label;
+    return this.editor.map.at(Math.floor(x), Math.floor(y)) === label;
   }
   remove({ of, i }) {
     const { kind, points, clicks } = this.marks;
@@ -166,51 +166,51 @@ export class AutoSegment extends Tool {
   show(marks) {
     this.object.marks = marks;
     this.hot = null;
-    if (this.object.complete && !isUncorrected(this.object)) this.ask(this.object);
-    else this.takeBack(this.object);
-    this.desk.refresh();
+    if (this.object.complete && !isUncorrected(this.object)) this.requestOutline(this.object);
+    else this.revert(this.object);
+    this.editor.refresh();
   }
 
   // ---- the outline ----
 
   /** Request an object's outline; if its marks change meanwhile, another request follows. */
-  ask(object) {
+  requestOutline(object) {
     if (object.waiting) return;
-    const answer = this.follow(object).finally(() => this.asked.delete(answer));
-    this.asked.add(answer);
+    const answer = this.requestUntilCurrent(object).finally(() => this.pending.delete(answer));
+    this.pending.add(answer);
   }
-  async follow(object) {
+  async requestUntilCurrent(object) {
     object.waiting = true;
     for (let marks = null; marks !== object.marks && object.complete && !isUncorrected(object) && !object.dropped;) {
       ({ marks } = object);
       try {
-        const found = await this.desk.autosegment(object.request);
+        const found = await this.editor.autosegment(object.request);
         if (!object.dropped && object.complete && !isUncorrected(object)) this.apply(object, found);
       } catch (error) {
         if (object.marks === marks) marks = this.fail(object, error);
       }
     }
     object.waiting = false;
-    this.desk.refresh();
+    this.editor.refresh();
   }
   apply(object, { rows, reach = null }) {
-    const { desk } = this;
-    if (object !== this.object && object.op && !desk.isLast(object.op)) return; // it was accepted and drawn over
-    this.takeBack(object);
+    const { editor } = this;
+    if (object !== this.object && object.op && !editor.isLast(object.op)) return; // it was accepted and drawn over
+    this.revert(object);
     Object.assign(object, { rows, reach });
     const removed = object.suggested ? this.draw(0, subtractRows(object.suggested.rows, rows), { kind: "auto", over: (old) => old === object.label }) : null;
     object.op = this.draw(object.away ? 0 : object.label, rows, { kind: removed ? "+auto" : "auto" }) ?? removed;
-    if (!rows.length) desk.say("Nothing was found there. Take it back, or paint it.");
+    if (!rows.length) editor.showMessage("No object was found there. Undo, or paint it.");
   }
   /** Draw rows as one operation. -> null if no pixel changed */
   draw(to, rows, { kind, over }) {
-    const { desk } = this;
+    const { editor } = this;
     const stroke = this.stroke(to, kind);
     if (over) stroke.over = over;
     stroke.rows(rows);
     const op = stroke.finish();
-    desk.view.touch(stroke.takeFresh());
-    desk.done(op, { keep: true });
+    editor.view.touch(stroke.takeChanged());
+    editor.done(op, { keep: true });
     return op;
   }
   /** Undo the last mark after a failed request. -> the remaining marks */
@@ -218,17 +218,17 @@ export class AutoSegment extends Tool {
     object.marks = object.past.pop() ?? (object.suggested ? object.marks : NOTHING);
     if (object.dropped) return object.marks;
     if (!object.marks.points.length && !object.suggested && object === this.object) this.object = null;
-    const what = object === this.object ? "The last click was taken back" : "An object is missing";
-    this.desk.say(`Auto-segment did not answer: ${error.message}. ${what}; try again, or use the brush.`, { alarm: true });
+    const what = object === this.object ? "The last click was undone" : "An object is missing";
+    this.editor.showMessage(`Auto-segment failed: ${error.message}. ${what}; try again, or use the brush.`, { alarm: true });
     return object.marks;
   }
-  takeBack(object) {
-    if (object.op) this.desk.takeBack(object.op);
+  revert(object) {
+    if (object.op) this.editor.revert(object.op);
     object.op = null;
   }
   /** Resolves when no request is pending. */
-  async settled() {
-    while (this.asked.size) await Promise.allSettled(this.asked);
+  async idle() {
+    while (this.pending.size) await Promise.allSettled(this.pending);
   }
 
   // ---- steps ----
@@ -236,16 +236,16 @@ export class AutoSegment extends Tool {
   commit() {
     if (this.collecting) return this.cancel();
     Object.assign(this, { object: null, removes: false, hot: null });
-    return this.desk.refresh();
+    return this.editor.refresh();
   }
   cancel() {
     const open = this.isOpen || Boolean(this.press);
     if (this.object) {
       this.object.dropped = true;
-      this.takeBack(this.object);
+      this.revert(this.object);
     }
     Object.assign(this, { object: null, press: null, removes: false, hot: null });
-    this.desk.refresh();
+    this.editor.refresh();
     return open;
   }
   back() {

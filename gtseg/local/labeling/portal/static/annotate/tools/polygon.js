@@ -20,7 +20,7 @@ export class Polygon extends Tool {
     return this.closed;
   }
   get hint() {
-    const { touch, click, Click, key } = this.desk.words;
+    const { touch, click, Click, key } = this.editor.words;
     const what = this.subtracts ? "what to take away" : "the object";
     if (this.hot >= 0) return `Drag the corner to move it, ${click} it to delete it.`;
     if (this.closed) return "Drag corners and sides to change it.";
@@ -37,7 +37,7 @@ export class Polygon extends Tool {
   subtract(subtracts) {
     this.subtracts = subtracts;
     if (this.closed) this.draw();
-    this.desk.refresh();
+    this.editor.refresh();
   }
 
   down(p, { double = false, erase = false, only = false } = {}) {
@@ -53,7 +53,7 @@ export class Polygon extends Tool {
     if (double) return undefined;
     if (!this.points.length) this.away = erase || only;
     this.add(p);
-    return this.desk.refresh();
+    return this.editor.refresh();
   }
   add(p) {
     this.points = [...this.points, p];
@@ -65,7 +65,7 @@ export class Polygon extends Tool {
   }
   /** Index of the side at a point, by its first corner; -1 if none. */
   sideAt([x, y]) {
-    const far = (this.desk.touch ? 14 : 6) / this.desk.view.zoom;
+    const far = (this.editor.touch ? 14 : 6) / this.editor.view.zoom;
     return this.points.findIndex(([ax, ay], i) => {
       const [bx, by] = this.points[(i + 1) % this.points.length];
       const length = (bx - ax) ** 2 + (by - ay) ** 2;
@@ -97,7 +97,7 @@ export class Polygon extends Tool {
     const corner = this.held;
     this.held = undefined;
     if (!this.moved) {
-      if (this.points.length < 4) return this.desk.say("A polygon has at least three corners.");
+      if (this.points.length < 4) return this.editor.showMessage("A polygon has at least three corners.");
       this.points = this.points.filter((_, i) => i !== corner);
     }
     this.draw();
@@ -108,8 +108,8 @@ export class Polygon extends Tool {
     const hot = this.closed ? this.cornerAt(p) : -1;
     const same = hot === this.hot;
     this.hot = hot;
-    if (!same) this.desk.refresh();
-    else if (this.points.length) this.desk.overlay();
+    if (!same) this.editor.refresh();
+    else if (this.points.length) this.editor.overlay();
   }
 
   close() {
@@ -120,15 +120,15 @@ export class Polygon extends Tool {
   }
   /** Redraw the polygon. */
   draw() {
-    const { desk } = this;
-    if (this.op) desk.takeBack(this.op);
+    const { editor } = this;
+    if (this.op) editor.revert(this.op);
     const away = this.subtracts || this.away;
-    const { label } = desk;
+    const { label } = editor;
     const stroke = away ? this.stroke(0, this.kind) : this.stroke(label, this.kind);
     stroke.polygon(this.outline());
-    desk.view.touch(stroke.takeFresh());
+    editor.view.touch(stroke.takeChanged());
     this.op = stroke.finish();
-    desk.done(this.op, { keep: true });
+    editor.done(this.op, { keep: true });
   }
   /** The outline to draw. */
   outline() {
@@ -149,11 +149,11 @@ export class Polygon extends Tool {
   }
   reset() {
     Object.assign(this, { points: [], closed: false, op: null, past: [], future: [], held: undefined, away: false, hot: -1 });
-    this.desk.refresh();
+    this.editor.refresh();
   }
   cancel() {
     const open = this.points.length > 0;
-    if (this.op) this.desk.takeBack(this.op);
+    if (this.op) this.editor.revert(this.op);
     this.reset();
     return open;
   }
@@ -168,16 +168,16 @@ export class Polygon extends Tool {
     const open = this.points.length > 0;
     if (this.closed) return this.undo();
     this.points = this.points.slice(0, -1);
-    this.desk.refresh();
+    this.editor.refresh();
     return open;
   }
   undo() {
     if (!this.points.length) return false;
     if (!this.closed) return this.back();
     if (!this.past.length) {
-      if (this.op) this.desk.takeBack(this.op);
+      if (this.op) this.editor.revert(this.op);
       Object.assign(this, { closed: false, op: null });
-      this.desk.refresh();
+      this.editor.refresh();
       return true;
     }
     this.future.push(this.points);

@@ -6,7 +6,7 @@ export class Scissors extends Polygon {
   kind = "scissors";
   paths = []; // paths[i]: from corner i to the next one, without its end
   get hint() {
-    const { touch, Click, key } = this.desk.words;
+    const { touch, Click, key } = this.editor.words;
     if (this.closed || !this.points.length) return this.points.length ? super.hint : `${Click} along an edge: the line follows it.`;
     return `${Click} the next place. ${touch ? "Tap the first one to close." : `Close with ${key("commit")} or the first place.`}`;
   }
@@ -40,16 +40,16 @@ export class Scissors extends Polygon {
     const points = this.points;
     try {
       if (live) this.asking = true;
-      const { path } = await this.desk.services.scissors({ from, to });
+      const { path } = await this.editor.services.scissors({ from, to });
       const stays = live ? this.points.at(-1) === from && !this.closed : this.points.length >= points.length && points.every((point, i) => point === this.points[i]);
       if (stays && path.length) take([from, ...path.slice(1, -1)]);
     } catch (error) {
-      if (!live) this.desk.say(`The edge was not found: ${error.message}. The line is straight there.`, { alarm: true });
+      if (!live) this.editor.showMessage(`The edge was not found: ${error.message}. The line is straight there.`, { alarm: true });
     } finally {
       if (live) this.asking = false;
     }
     if (!live && this.closed) this.draw();
-    this.desk.overlay();
+    this.editor.overlay();
     if (live && this.wanted && this.wanted[1] !== to) this.trace(...this.wanted, { live: true });
   }
   /** Recompute the sides of a moved or deleted corner. */

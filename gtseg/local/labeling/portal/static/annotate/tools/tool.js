@@ -1,4 +1,4 @@
-// A tool handles down / move / up in image coordinates (floats), and describes the next step in `hint`. `desk` is the element: label, map, history,
+// A tool handles down / move / up in image coordinates (floats), and describes the next step in `hint`. `editor` is the element: label, map, history,
 // view, size, and methods for tools. A tool with `click` acts on down alone.
 
 import { Stroke } from "../raster.js";
@@ -6,8 +6,8 @@ import { Stroke } from "../raster.js";
 export class Tool {
   click = false;
   taps = false; // a press and release at one point sets a point, as the crosshair's key does
-  constructor(desk) {
-    this.desk = desk;
+  constructor(editor) {
+    this.editor = editor;
   }
   down() {}
   move() {}
@@ -19,7 +19,7 @@ export class Tool {
     this.commit();
   }
   /** Resolves when no request is pending. */
-  async settled() {}
+  async idle() {}
   /** Esc: cancel the open object. -> whether there was one */
   cancel() {
     return false;
@@ -48,11 +48,11 @@ export class Tool {
     return [];
   }
   stroke(to, kind) {
-    return new Stroke(this.desk.map, to, { kind, over: to ? this.desk.over() : null });
+    return new Stroke(this.editor.map, to, { kind, over: to ? this.editor.over() : null });
   }
   /** Whether two image points are within `pixels` screen pixels. */
-  near([ax, ay], [bx, by], pixels = this.desk.touch ? 18 : 9) {
-    return Math.hypot(ax - bx, ay - by) < pixels / this.desk.view.zoom;
+  near([ax, ay], [bx, by], pixels = this.editor.touch ? 18 : 9) {
+    return Math.hypot(ax - bx, ay - by) < pixels / this.editor.view.zoom;
   }
 }
 

@@ -4,7 +4,7 @@
 /** [a, b, c, d] of upright = (a x + c y + e, b x + d y + f), by EXIF orientation 1 to 8. */
 const MATRICES = [[1, 0, 0, 1], [-1, 0, 0, 1], [-1, 0, 0, -1], [1, 0, 0, -1], [0, 1, 1, 0], [0, 1, -1, 0], [0, -1, -1, 0], [0, -1, 1, 0]];
 
-export class Turn {
+export class Orientation {
   /** @param {number} orientation  EXIF, 1 to 8; anything else counts as 1  @param {number} width  stored  @param {number} height  stored */
   constructor(orientation, width, height) {
     this.orientation = MATRICES[orientation - 1] ? orientation : 1;
@@ -50,7 +50,7 @@ export class Turn {
   }
 
   /** Strides of the stored raster in upright order: the offset of (u, v) is origin + u * across + v * down. */
-  get walk() {
+  get strides() {
     const { width } = this.stored;
     const [x, y] = this.toStored(0.5, 0.5);
     return { origin: Math.floor(y) * width + Math.floor(x), across: this.a + this.c * width, down: this.b + this.d * width };

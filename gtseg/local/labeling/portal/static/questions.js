@@ -5,13 +5,13 @@ import { h, openDialog } from "./annotate/dom.js";
 
 /** The questions of a task, as pins that move with the image. */
 export class Questions {
-  /** `task`: the server's description; `desk`: an element with `view` and a `.stage`. */
-  constructor(task, desk) {
-    Object.assign(this, { task, desk, list: [], layer: h("div", { class: "pins" }) });
-    this.stage = desk.querySelector(".stage");
+  /** `task`: the server's description; `editor`: an element with `view` and a `.stage`. */
+  constructor(task, editor) {
+    Object.assign(this, { task, editor, list: [], layer: h("div", { class: "pins" }) });
+    this.stage = editor.querySelector(".stage");
     this.stage.append(this.layer);
-    const before = desk.view.onchange;
-    desk.view.onchange = (...words) => {
+    const before = editor.view.onchange;
+    editor.view.onchange = (...words) => {
       before?.(...words);
       this.place();
     };
@@ -36,7 +36,7 @@ export class Questions {
 
   place() {
     for (const pin of this.layer.children) {
-      const [x, y] = this.desk.view.toScreen(...pin.at);
+      const [x, y] = this.editor.view.toScreen(...pin.at);
       Object.assign(pin.style, { left: `${x}px`, top: `${y}px` });
     }
   }
@@ -49,7 +49,7 @@ export class Questions {
   ask() {
     if (this.layer.classList.contains("asking")) return this.stop();
     this.layer.classList.add("asking");
-    this.desk.say?.(this.desk.words?.touch ? "Tap the place that you ask about. Ask again: do not ask." : "Click the place that you ask about. Enter: the whole image. Esc: do not ask.");
+    this.editor.showMessage?.(this.editor.words?.touch ? "Tap the place that you ask about. Tap Ask again to cancel." : "Click the place that you ask about. Enter: the whole image. Esc: cancel.");
     this.quit = new AbortController();
     const options = { signal: this.quit.signal, capture: true };
     const keep = (event) => {
@@ -59,8 +59,8 @@ export class Questions {
     this.layer.addEventListener("pointerdown", (event) => {
       keep(event);
       const box = this.stage.getBoundingClientRect();
-      const [x, y] = this.desk.view.toImage(event.clientX - box.left, event.clientY - box.top);
-      const { width, height } = this.desk.map;
+      const [x, y] = this.editor.view.toImage(event.clientX - box.left, event.clientY - box.top);
+      const { width, height } = this.editor.map;
       this.stop();
       this.write(x >= 0 && y >= 0 && x <= width && y <= height ? { x, y } : {});
     }, options);
@@ -76,7 +76,7 @@ export class Questions {
   stop() {
     this.layer.classList.remove("asking");
     this.quit?.abort();
-    this.desk.say?.("");
+    this.editor.showMessage?.("");
   }
 
   write(place) {
@@ -84,19 +84,19 @@ export class Questions {
     const problem = h("p", { class: "alarm", role: "alert" });
     const send = async (event) => {
       event.preventDefault();
-      if (!text.value.trim()) return (problem.textContent = "Write what you want to know.");
+      if (!text.value.trim()) return (problem.textContent = "Write your question.");
       try {
         await post(`tasks/${encodeURIComponent(this.task.task)}/questions`, { question: text.value.trim(), ...place });
         dialog.close();
-        this.desk.say?.("Your question is with the owner. Go on, or skip the image until it is answered.");
+        this.editor.showMessage?.("Your question was sent to the owner. Continue, or skip the image until it is answered.");
         await this.load();
       } catch (error) {
-        problem.textContent = `It was not sent: ${error.message}`;
+        problem.textContent = `The question was not sent: ${error.message}`;
       }
       return undefined;
     };
     const dialog = openDialog("Ask the owner", h("form", { onsubmit: send }, h("label", { for: "question" }, place.x === undefined ? "Your question about this image" : "Your question about this place"), text, problem,
-      h("p", { class: "actions" }, h("button", { class: "primary" }, "Ask"), h("button", { type: "button", onclick: () => dialog.close() }, "Do not ask"))));
+      h("p", { class: "actions" }, h("button", { class: "primary" }, "Ask"), h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"))));
     text.focus();
   }
 }
@@ -112,10 +112,10 @@ export function remarksOf(task) {
 }
 
 /** Show comments and answered questions at the top of the side panel. */
-export function showRemarks(desk, task, questions) {
+export function showRemarks(editor, task, questions) {
   const answers = questions.filter((q) => q.answer !== null).map((q) => [`You asked: ${q.question}`, q.answer]);
   const said = [...remarksOf(task), ...answers];
-  desk.querySelector(".side .said")?.remove();
+  editor.querySelector(".side .said")?.remove();
   if (!said.length) return;
-  desk.querySelector(".side")?.prepend(h("section", { class: "said remark", "aria-label": "What was said of this image" }, ...said.map(([who, text]) => h("p", {}, h("strong", {}, `${who}: `), text))));
+  editor.querySelector(".side")?.prepend(h("section", { class: "said remark", "aria-label": "Comments on this image" }, ...said.map(([who, text]) => h("p", {}, h("strong", {}, `${who}: `), text))));
 }

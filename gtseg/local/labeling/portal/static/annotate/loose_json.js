@@ -30,7 +30,7 @@ function unescapedOrWord([, , double, single, word]) {
 }
 
 /** Text -> value. Throws an Error with the position of invalid text. */
-export function parseLoose(text) {
+export function parseLooseJson(text) {
   const list = tokens(text);
   let at = 0;
   const mark = (m) => list[at]?.mark === m && (at += 1);

@@ -1,7 +1,7 @@
 // @ts-check
 // A worker's settings for a job (tool, label, brush, display), stored in this browser.
 
-export class Remembered {
+export class StoredSettings {
   /** @param {string} key  worker and job */
   constructor(key) {
     this.key = `settings\n${key}`;

@@ -4,7 +4,7 @@
 import { decode, rgb } from "./png.js";
 
 /** Read the PNG at `address`: pixels of colors[i] become label i + 1, others background. Throws if its size is not the map's. */
-export async function readEarlier(map, address, colors, fetcher) {
+export async function readEarlierMask(map, address, colors, fetcher) {
   const answer = await fetcher(address);
   if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);
   const mask = await decode(new Uint8Array(await answer.arrayBuffer()));
