@@ -142,8 +142,8 @@ def serve(
         options = options or Options()
         keep_storage(folder, options.s3, unfinished=count_unfinished(store))
         storage = _open_storage(folder, options, opened=opened) if options.s3 else None
-        patient = [WaitingObjects(storage)] if storage is not None else []
-        embedded = Embedded(store, storage or objects, options, url, *patient)
+        waiting = [WaitingObjects(storage)] if storage is not None else []
+        embedded = Embedded(store, storage or objects, options, url, *waiting)
         front = build(embedded, objects if storage is None else None)
         if storage is not None:
             front.find_owner_secret = storage.connection.find_secret
@@ -151,7 +151,7 @@ def serve(
         barrier = Barrier([objects.index.database.log, store.database.log])
         opened.callback(barrier.close)
         storages: list[Component] = [objects] if storage is None else [objects, storage]
-        components = [*storages, ClockKeeper(store), *front.components, *patient]
+        components = [*storages, ClockKeeper(store), *front.components, *waiting]
         with _run_components(components), _announce(folder, url, region):
             _run_server(
                 Acknowledgment(front, barrier),

@@ -38,11 +38,16 @@ OpenPage = Callable[..., Any]
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[OpenPage]:
-    """Factory of pages in new browser profiles; console errors of a page fail the test."""
+    """Factory of pages in new browser profiles; console errors of a page fail the test.
+
+    Motion is reduced, so that no check samples a color in the middle of a transition.
+    """
     contexts, problems = [], []
 
     def start(*, expect_errors: bool = False, **settings: Any) -> Any:
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 720}, **settings})
+        context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 720}, "reduced_motion": "reduce", **settings}
+        )
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()

@@ -62,7 +62,7 @@ def test_a_notice_during_a_stroke_moves_neither_the_image_nor_the_stroke(shared_
     page.mouse.down()
     page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=5)
     page.context.set_offline(True)
-    expect(page.get_by_role("alert")).to_contain_text("network is gone")
+    expect(page.get_by_role("alert")).to_contain_text("no network connection")
     page.mouse.move(*end, steps=5)
     page.mouse.up()
     assert page.locator(".stage").bounding_box() == stage
@@ -254,7 +254,7 @@ def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(s
 TURN = """async ([orientation, width, height]) => {
   const { Orientation } = await import("/_portal/static/annotate/orientation.js");
   const turn = new Orientation(orientation, width, height);
-  const { origin, across, down } = turn.walk;
+  const { origin, across, down } = turn.strides;
   const rows = Array.from({ length: turn.height }, (_, v) =>
     Array.from({ length: turn.width }, (_, u) => origin + u * across + v * down));
   const back = rows.flatMap((row, v) => row.map((_, u) => turn.toUpright(...turn.toStored(u + 0.5, v + 0.5)))

@@ -50,7 +50,7 @@ def test_the_last_answer_can_be_reopened_and_changed_and_counts_once(shared_aws:
     assert len(desk.answers()) == 2
     page.keyboard.press("Shift+B")  # no desk, no key
     page.get_by_role("button", name="Back", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("Nothing that you submitted can be changed any more")
+    expect(page.get_by_role("alert")).to_contain_text("Your submitted answers can no longer be changed")
 
 
 def test_submitted_answers_are_listed_and_can_be_opened(shared_aws: Any, open_page: Any) -> None:
@@ -132,7 +132,7 @@ def test_a_question_is_pinned_answered_and_read_while_the_image_is_skipped(share
     expect(page.locator(".said")).to_contain_text("You asked: Cat or fox?: A fox: leave it out")
     assert violations(page) == []
     page.keyboard.press("Shift+N")
-    expect(page.get_by_role("alert")).to_contain_text("the only image left for you")
+    expect(page.get_by_role("alert")).to_contain_text("the only image available to you")
     dab(page, 60.3, 60.4)
     submit(page)
     leave_empty_handed(page)

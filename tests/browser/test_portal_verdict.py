@@ -103,7 +103,7 @@ def test_a_verdict_page_shows_image_and_mask_and_submits_verdict_and_comment(sha
     page.keyboard.press("2")
     expect(page.get_by_role("radio", name="bad")).to_be_checked()
     page.keyboard.press("Control+Enter")  # a bad verdict needs its comment, as the page says
-    expect(page.get_by_role("alert")).to_contain_text("Say what is bad about it first")
+    expect(page.get_by_role("alert")).to_contain_text("Write a comment first: say what is bad")
     expect(page.get_by_label("What is wrong?")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("n")

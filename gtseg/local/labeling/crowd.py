@@ -106,7 +106,7 @@ class WorkerApiClient:
         return content
 
     def _open(self) -> None:
-        """Connect and verify the server, before http.client opens a connection by itself and sends the token."""
+        """Connect and verify the server before http.client connects and sends the token."""
         if self._connection.sock is None and self._secret_key is not None:
             prove(self._connection, secret_key=self._secret_key, url=self._url)
 

@@ -1,7 +1,7 @@
 """Gold images: images with a known mask, mixed into a job's tasks to measure how well each worker labels.
 
 The job's tag `gtseg:gold` is the S3 URI of a manifest with lines {"source-ref": image, "gold-ref": index mask}. Gold
-images are stored under a job key of their own ("NAME/gold", which is no valid job name), so that counting,
+images are stored under a separate job key ("NAME/gold", which is not a valid job name), so that counting,
 consolidation and output do not include them. Each worker gets each gold image once, at a random position among about
 ten tasks.
 """

@@ -142,7 +142,7 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
 
 
 def has_order(connection: sqlite3.Connection, job: Job) -> bool:
-    """Return whether the job's objects are handed out in an order of their own (tag `gtseg:order`)."""
+    """Return whether the job has an order of its objects (tag `gtseg:order`)."""
     query = "SELECT 1 FROM labeling_order WHERE job = ? LIMIT 1"
     return connection.execute(query, (job.name,)).fetchone() is not None
 

@@ -1,9 +1,9 @@
-"""ValueMeaning of the pixel values of the crowd's masks for a job.
+"""Meaning of the pixel values of the crowd's masks for a job.
 
 Value i is the i-th label of the job and 0 is the background, unless --label-values says otherwise. A label named void
 (or ignore, unlabeled) is not counted and takes the void pixels. 255 is void, except in a folder whose masks hold only 0
-and 255: those are the background and one class. The product implements the same rule separately, since the halves share
-no code.
+and 255: those are the background and one class. The pipeline implements the same rule in
+gtseg.core.masks.class_values, since the two halves share no code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ValueOptions:
 
 @dataclass(frozen=True)
 class ValueMeaning:
-    """ValueMeaning of the values for one job.
+    """Meaning of the values for one job.
 
     `codes` maps a value to a number among the labels that are not void labels (255: void); `labels` holds those labels'
     indices in the job, from 1.

@@ -22,8 +22,8 @@ from gtseg.local.storage.store import Store
 # labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended); answered ->
 # returned (the owner returned the answer). labeling_held: answers that their worker may still revise; `revising`: the
 # worker has reopened it. labeling_returned: answers returned by the owner, kept as a start for the worker's revision.
-# labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, last `seen` then; `content` is the
-# page's. labeling_activity: seconds of a task in which its page was visible and in use. labeling_images: the ETag of an
+# labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, `seen` its last report; `content` is
+# opaque. labeling_activity: seconds of a task in which its page was visible and in use. labeling_images: the ETag of an
 # object's image when it was first given to workers. labeling_sessions: browsers signed in to the portal; `id` is a
 # digest, `worker` '' means the owner.
 DDL = """
@@ -172,7 +172,7 @@ class Job:
 
     @property
     def kms_key(self) -> str:
-        """The key of KMS that S3 encrypts the job's output with; "" for what the bucket does by itself."""
+        """KMS key for the job's output in S3; "" for the bucket's default encryption."""
         return str(self.request["OutputConfig"].get("KmsKeyId") or "")
 
     @property

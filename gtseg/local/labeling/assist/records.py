@@ -60,7 +60,7 @@ def may_have_suggestion(job: Job, line: int) -> bool:
 
 
 def store_suggestion(store: Store, task_id: str, job: Job, line: int, worker: str, offer: Suggestion | None) -> None:
-    """Store the suggestion with which a task opens, or none; does not change an earlier decision."""
+    """Store the suggestion with which a task opens, or none; an existing record is not changed."""
     values = (offer.model, offer.mask) if offer else (None, None)
     with store.write() as connection:
         connection.execute(

@@ -43,7 +43,7 @@ def open_session(path: Path) -> Run:
     options.log_severity_level = 3
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has exception classes of its own
+    except Exception as error:  # ONNX Runtime has its own exception classes
         raise ServiceError("InvalidRequest", f"The outline model {path} cannot be loaded: {error}") from None
     kinds = {item.name: TYPES.get(item.type, np.float32) for item in session.get_inputs()}
     outputs = [item.name for item in session.get_outputs()]

@@ -77,7 +77,7 @@ def outline(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_rows(rows: list[list[int]], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """[[y, x0, x1, x0, x1, ...], ...], x1 exclusive -> (H, W) bool."""
+    """Return the (H, W) bool mask of rows [y, x0, x1, x0, x1, ...]; x1 is exclusive."""
     mask = np.zeros(shape, bool)
     for y, *ends in rows:
         for start, end in zip(ends[::2], ends[1::2], strict=True):
