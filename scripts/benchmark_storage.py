@@ -1,77 +1,58 @@
 """The labeling portal of a server whose images are in a slow S3 service, with a cold cache.
 
-    scripts/benchmark storage --images 10000 --people 20 --minutes 5
+    scripts/benchmark storage --images 10000 --people 20 --minutes 12
 
-A second server plays the S3 service and answers each request --delay seconds late. The cache holds --cache-gb, so
-little that what the server looked at to measure it is gone when a person wants to see it. A person takes a task,
-fetches its image, thinks, submits. Printed: how long task and image take together, and the memory of the server every
-ten seconds.
+`scripts/s3_stub.py` plays the S3 service and answers each request --delay seconds late. The cache holds --cache-gb, so
+little that an image which the server examined before is gone when a person wants to see it; --cache-gb 10 keeps them. A
+person takes a task, fetches its image, thinks, submits. Printed: how long task and image take together, in each half of
+the time, the server's processor time per task, and its memory every ten seconds.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
-from PIL import Image
+from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "local" / "labeling"), str(ROOT)]
 
-from labeling_desk import Desk, draw_answer  # noqa: E402
+from labeling_desk import TEMPLATE, Desk, draw_answer  # noqa: E402
 from local_aws import LocalAWS  # noqa: E402
 
-DISTINCT = 40
+BUCKET = "bench"
+"""Of scripts/s3_stub.py."""
+KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_REGION": "us-east-1"}
 
 
-class FarDesk(Desk):
-    def __init__(self, aws: LocalAWS, storage: LocalAWS) -> None:
-        self.storage = storage
-        super().__init__(aws)
+class StubDesk(Desk):
+    """A desk whose bucket is that of the stub."""
+
+    def __init__(self, aws: LocalAWS, url: str) -> None:
+        self.aws, self.url, self.bucket = aws, url, BUCKET
+        self.connect()
+        self.put("template.liquid", TEMPLATE)
 
     def connect(self) -> None:
         super().connect()
-        self.s3 = self.storage.client("s3")
-
-
-def draw_image(number: int, megabytes: float) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG of noise: about so many megabytes."""
-    side = int(1000 * megabytes**0.5)
-    noise = np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(noise).save(out, "JPEG", quality=75)
-    return out.getvalue(), (side, side)
-
-
-def put_images(desk: FarDesk, count: int, megabytes: float) -> list[dict[str, Any]]:
-    sizes = 0
-    for number in range(min(DISTINCT, count)):
-        body, _ = draw_image(number, megabytes)
-        sizes += len(body)
-        desk.put(f"images/{number:05}.jpg", body)
-    print(f"images of {sizes / min(DISTINCT, count) / 1e6:.2f} MB", flush=True)
-
-    def copy(number: int) -> None:
-        source = {"Bucket": desk.bucket, "Key": f"images/{number % DISTINCT:05}.jpg"}
-        desk.s3.copy_object(Bucket=desk.bucket, Key=f"images/{number:05}.jpg", CopySource=source)
-
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(copy, range(DISTINCT, count)))
-    return [{"source-ref": f"s3://{desk.bucket}/images/{number:05}.jpg"} for number in range(count)]
+        session = boto3.Session("benchmark", "benchmark", region_name="us-east-1")
+        style = Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+        self.s3 = session.client("s3", endpoint_url=self.url, config=style)
 
 
 def read_memory(pid: int) -> float:
@@ -81,17 +62,19 @@ def read_memory(pid: int) -> float:
 
 
 def read_cpu(pid: int) -> float:
-    """Seconds of processor time."""
+    """Seconds of processor time, of its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Person(threading.Thread):
+    """Labels until `stop`; `taken` holds (monotonic time, seconds for task and image, seconds for the image)."""
+
     def __init__(self, worker: Any, job: str, think: float, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.worker, self.job, self.think, self.stopping = worker, job, think, stop
-        self.seconds: list[float] = []
-        self.images: list[float] = []
+        self.taken: list[tuple[float, float, float]] = []
+        self.answers = 0
         self.problems: list[str] = []
 
     def run(self) -> None:
@@ -102,10 +85,10 @@ class Person(threading.Thread):
             if status != 200:
                 self.stopping.wait(0.2)
                 continue
-            taken = time.monotonic()
+            given = time.monotonic()
             status, image = self.worker("GET", f"/tasks/{task['task']}/image")
-            self.seconds.append(time.monotonic() - begun)
-            self.images.append(time.monotonic() - taken)
+            shown = time.monotonic()
+            self.taken.append((shown, shown - begun, shown - given))
             if status != 200:
                 self.problems.append(str(image))
             if mask.shape != (task["height"], task["width"]):
@@ -113,7 +96,10 @@ class Person(threading.Thread):
                 mask[: task["height"] // 2] = 1
                 self.answer = draw_answer(mask, task["labels"])
             self.stopping.wait(random.expovariate(1 / self.think))
-            self.worker("POST", f"/tasks/{task['task']}/answer", {"answer": self.answer})
+            status, said = self.worker("POST", f"/tasks/{task['task']}/answer", {"answer": self.answer})
+            self.answers += status == 200
+            if status != 200:
+                self.problems.append(str(said))
 
 
 def main() -> None:
@@ -127,66 +113,77 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="benchmark-storage-"))
-    faults = home / "faults.json"
-    faults.write_text("{}")
-    storage = LocalAWS(home / "s3", options={"faults": str(faults)})
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
-    keys = {name: storage.environment[name] for name in names}
-    far = LocalAWS(
-        home / "far",
-        options={"s3": storage.url, "only": "labeling", "cache_gb": options.cache_gb},
-        variables=keys,
-    )
-    try:
-        measure(options, FarDesk(far, storage), faults)
-    finally:
-        far.stop()
-        storage.stop()
-        shutil.rmtree(home, ignore_errors=True)
+    flags = [f"--photographs={options.images}", f"--megabytes={options.megabytes}", f"--delay={options.delay}"]
+    command = [sys.executable, str(ROOT / "scripts" / "s3_stub.py"), *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        url = stub.stdout.readline().strip()
+        settings = {"s3": url, "only": "labeling", "cache_gb": options.cache_gb}
+        far = LocalAWS(home / "far", options=settings, variables=KEYS)
+        try:
+            measure(options, StubDesk(far, url), stub.pid)
+        finally:
+            far.stop()
+            stub.terminate()
+            shutil.rmtree(home, ignore_errors=True)
 
 
-def measure(options: argparse.Namespace, desk: FarDesk, faults: Path) -> None:
-    lines = put_images(desk, options.images, options.megabytes)
-    faults.write_text(json.dumps({"fault": [{"kind": "delay", "seconds": options.delay}]}))
-    before = read_memory(desk.aws.pid)
+def measure(options: argparse.Namespace, desk: StubDesk, stub: int) -> None:
+    server = desk.aws.pid
+    before = read_memory(server)
+    lines = [{"source-ref": f"s3://{BUCKET}/images/{number:05}.jpg"} for number in range(options.images)]
+    begun = time.monotonic()
     job = desk.create(lines)
+    print(f"job of {options.images} images created in {time.monotonic() - begun:.2f} s", flush=True)
     stop = threading.Event()
     people = [Person(desk.hire(), job, options.think, stop) for _ in range(options.people)]
     for person in people:
         person.start()
-    memory = []
-    end = time.monotonic() + 60 * options.minutes
-    while time.monotonic() < end:
+    begun, memory, used, cache = time.monotonic(), [], [read_cpu(server)], []
+    while time.monotonic() < begun + 60 * options.minutes:
         time.sleep(10)
-        memory.append(read_memory(desk.aws.pid))
+        memory.append(read_memory(server))
+        used.append(read_cpu(server))
+        cache.append(read_figures(desk)["gtseg_storage_cache_bytes"])
+    middle = (begun + time.monotonic()) / 2
     stop.set()
     for person in people:
         person.join(30)
-    seconds = sorted(second for person in people for second in person.seconds)
-    half = len(seconds) // 2
-    request = urllib.request.Request(
-        f"{desk.aws.url}/metrics", headers={"Authorization": f"Bearer {desk.aws.owner_token}"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        figures = dict(
-            line.split() for line in answer.read().decode().splitlines() if line.startswith("gtseg_storage_")
-        )
-    print(
-        f"{options.people} people, {options.images} images, {options.delay * 1000:.0f} ms a request: "
-        f"{len(seconds)} tasks with image in "
-        f"{1000 * seconds[half]:.0f} ms (median), {1000 * seconds[int(len(seconds) * 0.95)]:.0f} ms (95th percentile), "
-        f"{1000 * statistics.fmean(seconds):.0f} ms (mean), {1000 * seconds[-1]:.0f} ms (longest)"
-    )
-    images = sorted(second for person in people for second in person.images)
-    print(
-        f"of that the image {1000 * images[half]:.0f} ms (median), "
-        f"{1000 * images[int(len(images) * 0.95)]:.0f} ms (95th percentile)"
-    )
-    print(f"memory of the server: {before:.0f} MiB before, then {', '.join(f'{m:.0f}' for m in memory)}")
+    taken = [entry for person in people for entry in person.taken]
+    print(f"{options.people} people, {options.images} images, {options.delay * 1000:.0f} ms a request")
+    show_times("task and image", [total for _, total, _ in taken])
+    show_times("of that the image", [image for _, _, image in taken])
+    show_times("task and image, first half", [total for at, total, _ in taken if at < middle])
+    show_times("task and image, second half", [total for at, total, _ in taken if at >= middle])
+    answers = sum(person.answers for person in people)
+    print(f"{answers} answers; job: {desk.describe(job)['LabelCounters']}")
+    print(f"server: {1000 * (used[-1] - used[0]) / max(1, len(taken)):.0f} ms of processor time per task")
+    print(f"S3 stub: {read_cpu(stub):.0f} s, people: {sum(os.times()[:2]):.0f} s of processor time")
+    half = len(memory) // 2
+    halves = f"{max(memory[:half], default=0):.0f} MiB at most in the first half, {max(memory[half:], default=0):.0f}"
+    print(f"memory: {before:.0f} MiB before, {halves} in the second; {', '.join(f'{m:.0f}' for m in memory)}")
+    print(f"cache: {max(cache) / 1e6:.1f} MB at most of {1000 * options.cache_gb:.0f}")
     print(f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}")
-    cpu = {"server": read_cpu(desk.aws.pid), "S3": read_cpu(desk.storage.pid), "people": sum(os.times()[:2])}
-    print(f"processor seconds: {', '.join(f'{name} {used:.0f}' for name, used in cpu.items())}")
-    print(json.dumps(figures))
+    print(json.dumps(read_figures(desk)))
+
+
+def show_times(what: str, seconds: list[float]) -> None:
+    if not seconds:
+        return
+    seconds = sorted(1000 * second for second in seconds)
+    print(
+        f"{what}: {len(seconds)} times, {seconds[len(seconds) // 2]:.0f} ms (median), "
+        f"{seconds[int(len(seconds) * 0.95)]:.0f} ms (95th percentile), {statistics.fmean(seconds):.0f} ms (mean), "
+        f"{seconds[-1]:.0f} ms (longest)"
+    )
+
+
+def read_figures(desk: StubDesk) -> dict[str, float]:
+    """The server's metrics of its storage."""
+    owner = {"Authorization": f"Bearer {desk.aws.owner_token}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{desk.aws.url}/metrics", headers=owner)) as answer:
+        lines = [line for line in answer.read().decode().splitlines() if line.startswith("gtseg_storage_")]
+    return {name: float(value) for name, value in (line.split() for line in lines)}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ BUCKET = "bench"
 SIZE = (1024, 768)
 CLASSES = (("BACKGROUND", "#ffffff"), ("boat", "#2ca02c"), ("car", "#1f77b4"), ("tree", "#ff7f0e"))
 LABEL = "job-ref"
+DISTINCT = 40
 MODIFIED = "2026-11-20T10:00:00.000Z"
 
 
@@ -131,6 +132,22 @@ def fill(shelf: Shelf, objects: int, *, rgba: bool, size: tuple[int, int] = SIZE
     shelf.put("labeling/job/images.jsonl", _lines(known))
 
 
+def fill_photographs(shelf: Shelf, count: int, megabytes: float) -> None:
+    """images/00000.jpg and following, JPEGs of noise; only 40 of them differ, so that any number fits into memory."""
+    bodies = [draw_noise(number, megabytes) for number in range(min(DISTINCT, count))]
+    kept = [(body, hashlib.md5(body).hexdigest()) for body in bodies]
+    for number in range(count):
+        shelf.objects[f"{BUCKET}/images/{number:05}.jpg"] = kept[number % DISTINCT]
+
+
+def draw_noise(seed: int, megabytes: float) -> bytes:
+    side = int(1000 * megabytes**0.5)
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
+    target = io.BytesIO()
+    Image.fromarray(noise).save(target, "JPEG", quality=75)
+    return target.getvalue()
+
+
 def _lines(rows: list[dict]) -> bytes:
     return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
 
@@ -230,6 +247,8 @@ def get(shelf: Shelf, key: str, headers: dict[str, str]) -> Reply:
         "last-modified": "Fri, 20 Nov 2026 10:00:00 GMT",
         "content-type": "binary/octet-stream",
     }
+    if headers.get("if-none-match") == extra["etag"]:
+        return 304, extra, b""
     if found := re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", "")):
         first, last = int(found[1]), min(int(found[2] or len(body)), len(body) - 1)
         return 206, extra | {"content-range": f"bytes {first}-{last}/{len(body)}"}, body[first : last + 1]
@@ -305,9 +324,14 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.025)
     parser.add_argument("--rgba", action="store_true")
     parser.add_argument("--size", type=int, nargs=2, default=SIZE, help="width and height in pixels")
+    parser.add_argument("--photographs", type=int, default=0, help="so many images of --megabytes, and nothing else")
+    parser.add_argument("--megabytes", type=float, default=1.0)
     options = parser.parse_args()
     shelf = Shelf()
-    fill(shelf, options.objects, rgba=options.rgba, size=tuple(options.size))
+    if options.photographs:
+        fill_photographs(shelf, options.photographs, options.megabytes)
+    else:
+        fill(shelf, options.objects, rgba=options.rgba, size=tuple(options.size))
     try:
         import uvloop
 
