@@ -22,7 +22,7 @@ from labeling.labeling_desk import TEMPLATE, Desk, draw_picture
 from local_aws import CommandAWS
 from polling import wait_for
 
-from gtseg.local.storage.clients import Clients
+from gtseg.local.storage.clients import Clients, Limits
 
 POINT = f"arn:aws:s3:eu-west-1:{ACCOUNT}:accesspoint/photos"
 DENIED_BY_STS = Answer(
@@ -203,7 +203,7 @@ def test_a_stranger_with_any_key_causes_no_request_for_credentials(
     role = {"AWS_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/labels", "AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such/token"}
     for name, value in role.items():
         monkeypatch.setenv(name, value)
-    clients = Clients("aws", "", read_seconds=1, body_seconds=1)
+    clients = Clients("aws", "", Limits())
     hosts.seen.clear()
     assert clients.find_secret("AKIA0000000000000000") is None
     assert hosts.seen == []

@@ -21,6 +21,7 @@ from gtseg.local.hosting.artifact import find_artifact
 from gtseg.local.jobs.channels import materialize_channel
 from gtseg.local.storage.bucket import PART_BYTES, BucketObjects, is_digest
 from gtseg.local.storage.cache import RESERVE_BYTES, Cache
+from gtseg.local.storage.clients import Limits
 from gtseg.local.storage.connection import Connection
 from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.storage.outages import Interrupted, WaitingObjects
@@ -337,7 +338,7 @@ def test_a_refused_connection_is_reported_at_once_with_the_address(keys: Any, tm
 def test_a_silent_service_times_out_once_and_is_then_unavailable(keys: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        objects = BucketObjects(Connection(url, read_seconds=0.05), Cache(tmp_path / "cache", 1000))
+        objects = BucketObjects(Connection(url, limits=Limits(read_seconds=0.05)), Cache(tmp_path / "cache", 1000))
         with pytest.raises(StorageUnavailable, match=r"(?i)read timeout"):
             objects.get("photos", "k")
         asked = objects.connection.requests

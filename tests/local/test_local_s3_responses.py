@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,11 +13,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from polling import wait_for
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.bucket import BucketObjects
 from gtseg.local.storage.cache import Cache
-from gtseg.local.storage.clients import ANSWER_BYTES
+from gtseg.local.storage.clients import ANSWER_BYTES, Limits
 from gtseg.local.storage.connection import READERS, Connection
 from gtseg.local.storage.objects import StorageUnavailable
 
@@ -151,11 +153,46 @@ def test_a_body_sent_byte_by_byte_times_out_and_releases_its_reader(
     service: str, objects: BucketObjects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reads: Any
 ) -> None:
     monkeypatch.setattr("gtseg.local.storage.connection.BODY_RATE", 1 << 20)
-    slow = BucketObjects(Connection(service, body_seconds=0.1), Cache(tmp_path / "slow", 1 << 30))
+    slow = BucketObjects(Connection(service, limits=Limits(body_seconds=0.1)), Cache(tmp_path / "slow", 1 << 30))
     with pytest.raises(StorageUnavailable, match=r"arrived too slowly|took more than"):
         reads(slow)
     assert slow.connection._readers._value == READERS
     assert slow.cache.size == 0
+
+
+@pytest.mark.parametrize("answered", ["head", "100 Continue", "after 100 Continue"])
+def test_a_head_sent_byte_by_byte_times_out_and_releases_its_thread(
+    objects: BucketObjects, tmp_path: Path, answered: str
+) -> None:
+    with drip_heads({"after 100 Continue": b"HTTP/1.1 100 Continue\r\n"}.get(answered, b"")) as url:
+        limits = Limits(head_seconds=0.2, write_seconds=0)
+        slow = BucketObjects(Connection(url, limits=limits), Cache(tmp_path / "slow", 1 << 30))
+        with pytest.raises(StorageUnavailable, match=r"Read timeout|closed before"):
+            slow.head("b", "k") if answered == "head" else slow.put("b", "k", b"x" * 1000)
+        assert slow.connection._readers._value == READERS
+        wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == "drip"])
+
+
+@contextlib.contextmanager
+def drip_heads(beginning: bytes) -> Iterator[str]:
+    """A server that sends `beginning` and then a head without end, byte by byte."""
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # whoever asked has hung up
+            connection.sendall(beginning or b"HTTP/1.1 200 OK\r\n")
+            while not ended.wait(0.01):
+                connection.sendall(b"a")
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=listener.accept()[:1], name="drip", daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ended.set()
 
 
 def test_the_number_of_concurrent_reads_is_limited(objects: BucketObjects, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.answers import limit_answers
+from gtseg.local.storage.heads import limit_heads
 from gtseg.local.storage.rights import S3_ACTIONS
 
 AWS = "aws"
 CONNECT_SECONDS, ATTEMPTS, POOL = 5, 2, 64
-READ_SECONDS, WRITE_SECONDS = 10.0, 120.0
-"""Time-outs for the first byte of a response; completing a multipart upload can take a service long."""
 ANSWER_BYTES = 16 << 20
 """Limit of a response that is no object body: a listing of at most 1,000 keys, or an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits of a request, in seconds."""
+
+    read_seconds: float = 10.0
+    """Time without a byte from the service."""
+    head_seconds: float = 30.0
+    """Time for the request and the response's head as a whole."""
+    write_seconds: float = 120.0
+    """Additional time for the response to a write: completing a multipart upload can take a service long."""
+    body_seconds: float = 30.0
+    """Time for the body; an object's body gets more according to its size."""
+
+
+LIMITS = Limits()
 
 
 class Clients:
     """Clients for signed and unsigned reads and writes, with the credentials at the time of creation. Thread-safe."""
 
-    def __init__(self, service: str, profile: str, *, read_seconds: float, body_seconds: float) -> None:
+    def __init__(self, service: str, profile: str, limits: Limits) -> None:
         """Load the credentials. Raises ServiceError for an unknown profile or invalid settings."""
         self.service, self.profile = service, profile
-        self._read_seconds, self._body_seconds = read_seconds, body_seconds
+        self._limits = limits
         self._lock = threading.Lock()
         self._session, self._config = self._connect()
         self._clients: dict[tuple[bool, bool], Any] = {}
@@ -86,7 +103,6 @@ class Clients:
             more: dict[str, Any] = {"s3": {"addressing_style": style or ("auto" if self.service == AWS else "path")}}
             config = Config(
                 connect_timeout=CONNECT_SECONDS,
-                read_timeout=self._read_seconds,
                 retries={"mode": "standard", "max_attempts": ATTEMPTS},
                 max_pool_connections=POOL,
                 request_checksum_calculation="when_required",  # uploads have Content-MD5, which every S3 service checks
@@ -107,18 +123,20 @@ class Clients:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        limits = self._limits
         config = self._config if signs else self._config.merge(Config(signature_version=UNSIGNED))
         try:
             client = self._session.client(
                 "s3",
                 endpoint_url=None if self.service == AWS else self.service,
                 region_name=self._session.region_name or "us-east-1",
-                config=config.merge(Config(read_timeout=WRITE_SECONDS)) if writes else config,
+                config=config.merge(Config(read_timeout=limits.read_seconds + limits.write_seconds * writes)),
             )
         except (BotoCoreError, ValueError) as error:
             raise self._invalid(error) from None
         client.meta.events.register("before-call.s3", check_listed)
-        limit_answers(client, ANSWER_BYTES, seconds=self._body_seconds)
+        limit_heads(client, limits.head_seconds + limits.write_seconds * writes)
+        limit_answers(client, ANSWER_BYTES, seconds=limits.body_seconds)
         return client
 
     def _invalid(self, error: Exception) -> ServiceError:

@@ -20,15 +20,15 @@ from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.answers import read_blocks
-from gtseg.local.storage.clients import AWS, READ_SECONDS, Clients, describe
+from gtseg.local.storage.clients import AWS, LIMITS, Clients, Limits, describe
 from gtseg.local.storage.failures import Failure, classify
 from gtseg.local.storage.objects import StorageUnavailable
 
 READERS, TURN_SECONDS = 24, 5.0
 """Concurrent reads, fewer than the portal's threads: a service that hangs must not keep labels from being stored."""
 BLOCK_BYTES = 1 << 18
-BODY_SECONDS, BODY_RATE = 30.0, 32 << 10
-"""Time limit of a body in seconds, plus its size at this rate in bytes/s: a slow body must not block a thread."""
+BODY_RATE = 32 << 10
+"""Bytes/s: a body may take its size at this rate beyond Limits.body_seconds."""
 REMEMBER_SECONDS = 300.0
 """Time after which a bucket's refusal is forgotten; jobs that wait for the bucket meet it again much more often."""
 KEYS = "keys for "
@@ -82,14 +82,13 @@ class Connection:
         self,
         service: str,
         profile: str = "",
+        limits: Limits = LIMITS,
         *,
-        read_seconds: float = READ_SECONDS,
-        body_seconds: float = BODY_SECONDS,
         remember_seconds: float = REMEMBER_SECONDS,
     ) -> None:
         """Connect to `service`: "aws", or the URL of another S3 service. Raises ServiceError for an unknown profile."""
         self.service, self.profile = service, profile
-        self._read_seconds, self._body_seconds = read_seconds, body_seconds
+        self._limits = limits
         self._remember_seconds = remember_seconds
         self._readers = threading.BoundedSemaphore(READERS)
         self._lock = threading.Lock()
@@ -104,7 +103,7 @@ class Connection:
         """Requests sent, and those of them that failed without a conclusive response."""
         self._is_stale = False
         """Whether the credentials must be reloaded before the next probe."""
-        self._clients = Clients(service, profile, read_seconds=read_seconds, body_seconds=body_seconds)
+        self._clients = Clients(service, profile, limits)
 
     @property
     def endpoint(self) -> str:
@@ -205,7 +204,7 @@ class Connection:
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError
 
-        end = time.monotonic() + self._body_seconds + size / BODY_RATE
+        end = time.monotonic() + self._limits.body_seconds + size / BODY_RATE
         try:
             with self._reader():
                 for block in read_blocks(answer["Body"]._raw_stream, BLOCK_BYTES):
@@ -320,9 +319,7 @@ class Connection:
         """Contact the service once, with reloaded credentials if necessary; return whether it responded."""
         if self._is_stale:
             try:
-                self._clients = Clients(
-                    self.service, self.profile, read_seconds=self._read_seconds, body_seconds=self._body_seconds
-                )
+                self._clients = Clients(self.service, self.profile, self._limits)
             except ServiceError:
                 return False
             self._is_stale = False
