@@ -79,6 +79,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.storage.failures": (("gtseg.local.errors", "gtseg.local.storage"), ("botocore",)),
     "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("botocore", "urllib3")),
     "gtseg.local.storage.answers": ((), ("botocore", "urllib3")),
+    "gtseg.local.storage.heads": ((), ("botocore",)),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
         ("numpy", "werkzeug"),

@@ -182,6 +182,7 @@ class Cache:
         }
         with self._lock:
             self.forget(info.bucket, info.key)
+            self._make_room(info.size)
             self._connection.execute(
                 "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -197,7 +198,6 @@ class Cache:
             )
             self._checked.add(draft.path.name)
             self._size += info.size
-            self._make_room()
         return True
 
     def forget(self, bucket: str, key: str) -> None:
@@ -209,8 +209,9 @@ class Cache:
                 self._checked.discard(row[0])
                 self._size -= row[1]
 
-    def _make_room(self) -> None:
-        while self._size > self.limit:
+    def _make_room(self, size: int = 0) -> None:
+        """Evict objects until there is room for `size` bytes more."""
+        while self._size + size > self.limit:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
