@@ -18,7 +18,7 @@ NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
 
 
 class HiddenTags(dict[str, str]):
-    """Tags that the caller may not list; the resource may or may not have any."""
+    """Tags that the caller has no permission to list; the resource may have some or none."""
 
 
 class Calls:

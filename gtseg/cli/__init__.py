@@ -133,10 +133,7 @@ def _run(command: Callable[[], object]) -> None:
 
 
 def extra_of(module: str) -> str | None:
-    """Return the extra that installs a module, from gtseg's own metadata.
-
-    None for gtseg's own or the base install's.
-    """
+    """Return the extra that installs a module, from gtseg's metadata; None for modules of the base installation."""
     from importlib.metadata import requires
 
     top = module.partition(".")[0]

@@ -188,7 +188,7 @@ def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Projec
 def _wait_for_end(process: subprocess.Popen[str]) -> None:
     """Wait for the command to end.
 
-    Ctrl-C on a terminal reached it too; a signal to this process alone must be sent on.
+    On a terminal, Ctrl-C reaches the command too; a signal to this process only must be forwarded.
     """
     try:
         process.wait(5)

@@ -48,7 +48,7 @@ def init(
 def _write_policies(folder: Path) -> dict[str, str]:
     """Write policies/ from gtseg.toml: for the caller, SageMaker's role and its trust policy, and a labeling server.
 
-    They are written anew each time.
+    Existing files are overwritten.
     """
     import json
 
@@ -81,10 +81,7 @@ def _write_policies(folder: Path) -> dict[str, str]:
     for name, document in documents.items():
         (folder / "policies" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         say(f"{folder / 'policies' / name}: written")
-    say(
-        f"They cover runs whose names begin with {settings.project.name!r}: name other runs like that, or widen the "
-        "policies."
-    )
+    say(f"The policies cover runs whose names begin with {settings.project.name!r}. For other names, change them.")
     return {f"policies/{name}": "written" for name in documents}
 
 

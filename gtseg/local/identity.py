@@ -86,7 +86,7 @@ def _hang_up(connection: http.client.HTTPConnection) -> None:
 def trust(certificate: Path | None) -> ssl.SSLContext:
     """Return a TLS context that trusts only this certificate, for any host name.
 
-    Without one, the system's authorities.
+    Without a certificate, it trusts the system's authorities.
     """
     context = ssl.create_default_context(cafile=certificate)
     if certificate is not None:

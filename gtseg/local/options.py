@@ -23,7 +23,7 @@ def read_values(text: str, flag: str) -> tuple[int, ...]:
 
 
 def _check_outline_models(paths: list[Path]) -> None:
-    """Check the files of --outline-model. Raises ValueError if they are no known model or cannot be run here."""
+    """Check the files of --outline-model. Raises ValueError for an unknown model or a missing runtime."""
     if not paths:
         return
     from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime

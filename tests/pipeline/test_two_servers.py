@@ -258,7 +258,7 @@ def test_each_server_gets_requests_of_its_services_only(sides: Sides) -> None:
         ("jobs", f"{RUN}-label-1"),
         ("agreement", "2 workers; overlap between workers 1.000"),
         ("status --refresh", "everything is done"),
-        ("label", "nothing here"),  # of the price: no AWS labels
+        ("label", "not billed here"),  # of the price: no AWS labels
         ("train", "This spends money and there is no terminal for the confirmation: use --yes"),
         ("cost", "Not AWS services, not included: labeling (http://127.0.0.1:"),
         ("cleanup --all", f"stopped labeling job {RUN}-"),

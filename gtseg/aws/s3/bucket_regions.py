@@ -19,7 +19,7 @@ MOVED = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeade
 
 
 class RequestFields(Protocol):
-    """Fields of a request that its head is built from."""
+    """Request fields that determine the request line and headers."""
 
     @property
     def method(self) -> str: ...

@@ -199,7 +199,7 @@ def _show(names: dict[str, str], counts: dict[int, int]) -> None:
 def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: list[str]) -> ColourTable:
     """Return the label map in SageMaker's direction, class index -> stored value.
 
-    The masks show if a map has the opposite direction.
+    The values in the masks show whether the given map has the opposite direction.
     """
     from gtseg.imports.mask_colors import table_of_label_map, values_of
 

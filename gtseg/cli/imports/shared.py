@@ -70,10 +70,7 @@ class ImportOptions:
         return self.out or Path("imports") / self.title(kind)
 
     def with_names(self, read: Callable[[bool | None], T]) -> T:
-        """Call `read(merge)` with the user's decision on similar class names.
-
-        The flag's, or the answer on a terminal.
-        """
+        """Call `read(merge)` with the user's decision on similar class names, from the flag or the terminal."""
         try:
             return read(self.merge_labels)
         except LookalikeNames as error:

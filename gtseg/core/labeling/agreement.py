@@ -87,9 +87,9 @@ def _read_mask(value: Mapping[str, Any], classes: Sequence[str]) -> Mask:
 
 
 def pairwise_agreement(masks: Sequence[Mask], classes: int) -> tuple[float, float] | None:
-    """Return the mean over pairs of workers of (mIoU without background, share of equal pixels), or None.
+    """Return the mean over pairs of workers of (mIoU without background, share of equal pixels).
 
-    None if fewer than two masks have the same size. Two empty masks agree fully.
+    Return None if fewer than two masks have the same size. Two empty masks agree completely.
     """
     scores = [
         (overlap_of(matrix), float(np.trace(matrix) / matrix.sum()))

@@ -130,16 +130,16 @@ def split_attributes(label_attribute: str) -> tuple[str, ...]:
 
 
 def _read_first(readers: Sequence[_LineReader], number: int, text: bytes) -> Line:
-    """Return the object that the line's one label describes."""
+    """Return the object described by the label of the line. Raises ManifestError if it has several labels."""
     found = [(reader, reader(number, text)) for reader in readers]
-    told = [(reader, line) for reader, line in found if not isinstance(line, Unlabeled)]
-    labeled = [reader.label for reader, line in told if isinstance(line, Labeled | Unusable)]
+    described = [(reader, line) for reader, line in found if not isinstance(line, Unlabeled)]
+    labeled = [reader.label for reader, line in described if isinstance(line, Labeled | Unusable)]
     if len(labeled) > 1:
         raise ManifestError(
             f"line {number} has several labels, {' and '.join(labeled)}. Choose one with --label-attribute"
         )
-    best = next((line for _, line in told if not isinstance(line, Failed)), None)
-    return best or next((line for _, line in told), found[0][1])
+    best = next((line for _, line in described if not isinstance(line, Failed)), None)
+    return best or next((line for _, line in described), found[0][1])
 
 
 class _LineReader:

@@ -54,7 +54,7 @@ def _absent(result: Result, names: Sequence[str]) -> Iterator[str]:
 def _renumbered(confusion: NDArray[np.int64], names: Sequence[str]) -> str:
     """Return a warning if another numbering of the predicted classes fits the truth far better, else ''.
 
-    Checked on all pixels, and on those that are not background in truth: small objects hardly affect the former.
+    It is checked on all pixels and on the true foreground, because small objects hardly affect the score of all pixels.
     """
     partner = _match(confusion)
     for rows, where in ((range(len(confusion)), "pixels"), (range(1, len(confusion)), "pixels of objects")):

@@ -23,7 +23,7 @@ RESERVED_FILES = 640
 FEWEST = 64
 JOINED_BYTES = 64 * 1024
 CLOSED = 4
-"""Rank of a closed connection; the lower ranks are in the order in which connections are closed to make room."""
+"""Rank of a closed connection. Connections with lower ranks are closed first to make room."""
 ANONYMOUS_IDLE, ANONYMOUS_BUSY, AUTHENTICATED_IDLE, AUTHENTICATED_BUSY = range(CLOSED)
 
 

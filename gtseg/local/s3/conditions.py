@@ -53,9 +53,9 @@ def make_write_condition(headers: dict[str, str]) -> Condition | None:
 def make_delete_condition(
     match: str | None, *, size: str | None = None, modified: str | None = None
 ) -> Condition | None:
-    """Return the condition of a deletion: If-Match (* or an ETag), which a missing object fails.
+    """Return the condition of a deletion.
 
-    Size and time, which it passes.
+    A missing object fails If-Match (* or an ETag) and passes conditions on size and time.
 
     Raises ServiceError for an invalid size or time: an unreadable condition must not delete.
     """

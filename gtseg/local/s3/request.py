@@ -70,7 +70,7 @@ class Answer:
 def read_headers(scope: Scope) -> dict[str, str]:
     """Return the headers with lower-case names; repeated ones joined by a comma.
 
-    Non-ASCII bytes: UTF-8 or surrogates.
+    Non-ASCII bytes are decoded as UTF-8; invalid ones become surrogates.
     """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:

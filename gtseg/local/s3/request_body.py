@@ -33,7 +33,7 @@ HEX = frozenset("0123456789abcdef")
 class ReceivedBody:
     """A complete, checked body: in a new file, or in `content` if it is small; `file` is negative in that case.
 
-    A context manager: a file that was not kept is removed at its end.
+    It is a context manager that removes the file at its end unless it was kept.
     """
 
     file: int

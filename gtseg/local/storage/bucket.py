@@ -60,7 +60,7 @@ class BucketObjects:
     # --- component ---
 
     def start(self) -> None:
-        """Probe the storage now and then periodically: often while it is unavailable, rarely while it is available."""
+        """Probe the storage now, then every two seconds while it is unavailable, and every 30 seconds otherwise."""
         self._loop.start()
 
     def stop(self) -> None:
@@ -157,7 +157,7 @@ class BucketObjects:
     def open(self, bucket: str, key: str) -> ObjectStream:
         """Open the current object, from the cache if its ETag is unchanged.
 
-        The cached version while the storage is unavailable.
+        While the storage is unavailable, the cached version is returned.
         """
         info, file = self._fetch(bucket, key)
         return ObjectStream(info, file)

@@ -14,7 +14,7 @@ from gtseg.local.storage.rights import S3_ACTIONS
 AWS = "aws"
 CONNECT_SECONDS, ATTEMPTS, POOL = 5, 2, 64
 ANSWER_BYTES = 16 << 20
-"""Limit of a response that is no object body: a listing of at most 1,000 keys, or an error."""
+"""Size limit of responses other than object bodies: listings of at most 1,000 keys, and errors."""
 
 
 @dataclass(frozen=True, slots=True)

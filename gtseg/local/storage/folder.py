@@ -109,10 +109,7 @@ class FolderObjects:
 
     @contextlib.contextmanager
     def file(self, bucket: str, key: str) -> Iterator[Path]:
-        """Yield the stored file itself, which exists for a minute after a replacement.
-
-        A temporary file for a small object.
-        """
+        """Yield the stored file, which exists for a minute after a replacement; a temporary file for a small object."""
         info, content = self.find_small(bucket, key)
         if content is None:
             info, descriptor = self.open_descriptor(bucket, key)

@@ -156,10 +156,7 @@ def _panel(
     classes: Classes,
     s3: S3,
 ) -> dict[str, Any]:
-    """Return a panel of pictures in pairs, stacked on a wide page.
-
-    Image and label, then each prediction and its errors.
-    """
+    """Return a panel of pairs of pictures: image and label, then each prediction and its errors."""
     photo = to_rgb(open_image(s3.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     truth = scale_mask(_read(truths[stem], s3), photo.size)

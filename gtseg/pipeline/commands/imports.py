@@ -28,9 +28,9 @@ MOST_BYTES = 1_000_000_000
 
 
 def readable(clients: Clients, uri: str) -> S3:
-    """Return S3 access that may list below `uri`.
+    """Return S3 access that can list below `uri`.
 
-    Signed, or unsigned if the bucket is public and the caller has no rights.
+    Requests are signed, or unsigned if the bucket is public and the caller has no permission.
     """
     for candidate in (clients, clients.unsigned()):
         s3 = S3(candidate)
@@ -47,7 +47,7 @@ def readable(clients: Clients, uri: str) -> S3:
 def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[Listed]]:
     """Return the objects below a prefix that end in one of `suffixes`, in order, and the S3 access.
 
-    Skip hidden ones.
+    Hidden objects are skipped.
     """
     s3 = readable(clients, uri)
     endings = frozenset(suffixes)

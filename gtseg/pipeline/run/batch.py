@@ -65,7 +65,7 @@ class Part:
     bucket: str
     key: str
     request: Request
-    """Entry without its body."""
+    """Request without its body, which is not kept in memory."""
     modified: datetime | None
     """The output must be newer than this; None if the key contains the content's digest."""
     tile: Tile | None = None

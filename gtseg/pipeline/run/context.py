@@ -26,7 +26,7 @@ from gtseg.settings import Settings
 class Context:
     """Settings and AWS clients of one command, the listener of its events, and the user's consent.
 
-    Events carry `stage`; a stage calls `context.of("its name")` before it sends any.
+    Events have the field `stage`; a stage calls `context.of("name")` before it sends any.
     """
 
     settings: Settings

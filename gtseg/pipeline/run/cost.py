@@ -92,7 +92,7 @@ START_SECONDS = 300.0
 def _planned_transform(images: int, context: Context) -> Row:
     """Return an estimate, not a limit.
 
-    AWS has none for transform jobs; [budget] and `stalled_after` stop a followed job.
+    AWS has no time limit for transform jobs; [budget] and `stalled_after` stop a followed job.
     """
     settings = context.settings
     batch = settings.batch

@@ -68,7 +68,7 @@ def staleness(run: Run, settings: Settings, stage: str) -> Stale | None:
 def labels_of(job: LabelingJobSection | None) -> str:
     """Return the fingerprint of the run's labels.
 
-    Its labeling job, and the manifest's bytes if an import wrote them.
+    It covers the labeling job, and the manifest's bytes if an import wrote them.
     """
     if job is None:
         return NOTHING
@@ -110,10 +110,7 @@ def _changed_score(run: Run, fingerprint: str | None) -> str:
 
 
 def _changed_scored_model(run: Run, origin: Provenance | None) -> str:
-    """Return how the run's model differs from the one that was scored by a transform job, as text.
-
-    '' if it does not.
-    """
+    """Return how the run's model differs from the one that a transform job scored, as text; '' if it is the same."""
     job, sources = run.training_job, origin.sources if origin else {}
     is_other = job is not None and job.has_result and sources.get("training_job", job.name) != job.name
     return "it was evaluated with another model" if is_other else ""

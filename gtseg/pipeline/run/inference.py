@@ -41,10 +41,7 @@ PROTOBUF = "application/x-protobuf"
 
 @dataclass(frozen=True)
 class Answer:
-    """Mask (H, W) of class indices in the image's own size.
-
-    Probabilities (C, H, W) if requested; seconds of the request.
-    """
+    """Mask (H, W) of class indices, probabilities (C, H, W) if requested, and request time in seconds."""
 
     mask: Mask
     probabilities: NDArray[np.float32] | None

@@ -85,10 +85,7 @@ def _of_another(
 
 
 def _brought(name: str, beside: JobState, context: Context) -> JobState | None:
-    """Return the substitute for a job whose labels were merged into the run.
-
-    A job-like folder beside the run's own jobs.
-    """
+    """Return the folder that stands in for a job whose labels were merged into the run; None if there is none."""
     state = replace(beside, name=name, output_manifest=None)
     return state if context.s3.exists(state.manifest) else None
 

@@ -297,10 +297,7 @@ def _attempts(run: Run, kind: Kind) -> list[Attempt]:
 
 
 def _owns(run: Run | None, kind: Kind, name: str) -> bool:
-    """Return whether a run still needs a resource.
-
-    As part of its live endpoint, or of one that it is about to create.
-    """
+    """Return whether a run needs a resource for its live endpoint, or for one that it is about to create."""
     if run is None:
         return False
     live = run.endpoint

@@ -70,7 +70,7 @@ def start_adjustment(
 ) -> Run:
     """Start an adjustment job of an output manifest.
 
-    Its labels are the manifest's, then further ones of the settings.
+    The job has the manifest's labels, followed by additional ones from the settings.
     """
     if not earlier.labeled:
         raise ManifestError(f"{earlier.manifest} has no mask under {earlier.label!r}: nothing to adjust")

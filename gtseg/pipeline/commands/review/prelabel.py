@@ -110,10 +110,7 @@ def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointS
 
 
 def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
-    """Return the classes of the model's indices.
-
-    Those that the run trained it on, or [labeling] labels in their order.
-    """
+    """Return the classes of the model's indices: those of the training, or [labeling] labels in their order."""
     own = run.dataset if run.endpoint and run.endpoint.name == endpoint else None
     names = own.classes if own else (BACKGROUND, *settings.labeling.labels)
     if len(names) < 2:

@@ -143,7 +143,7 @@ def _poll(name: str, context: Context, *, wait: bool) -> JobState:
 
 
 def _conclude(run: Run, state: JobState, context: Context) -> Run:
-    """Write redo.jsonl beside the job, and the counts.
+    """Write redo.jsonl beside the job, and save the counts.
 
     Failed objects have no verdict: they are reported, not redone.
     """

@@ -64,9 +64,7 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((host, port), Page)
     except OSError as error:
-        raise GtsegError(
-            f"[serve] {host}:{port} cannot be listened on: {error.strerror}. Set another [serve] port."
-        ) from None
+        raise GtsegError(f"Cannot listen on {host}:{port}: {error.strerror}. Set another [serve] port.") from None
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True, name="healthz").start()
     return server

@@ -36,7 +36,7 @@ SLOWEST = 600.0
 
 
 class Service:
-    """Service without state of its own: it may be killed at any time, and two of them do no harm."""
+    """Stateless service: it may be killed at any time, and several instances may run at the same time."""
 
     def __init__(
         self, settings: Settings, *, clients: Callable[[], Clients] | None = None, log: TextIO | None = None

@@ -109,9 +109,9 @@ class Spool:
 
 @dataclass(frozen=True)
 class Checker:
-    """Checker of objects. `facts` and `etags` save requests.
+    """Checker of objects.
 
-    Facts of images from the label stage, and ETags from listings.
+    `facts` (image headers from the label stage) and `etags` (from listings) save requests.
     """
 
     origin: Origin

@@ -139,7 +139,7 @@ def copy_manifest(source: Source, bulk: Bulk, target: IO[bytes]) -> str:
 def choose_label(source: Source, file: IO[bytes]) -> str:
     """Return the label attribute to read: the requested one, the job's, or the manifest's only one.
 
-    Several are separated by commas.
+    Several names are separated by commas.
     """
     if source.label_attribute:
         return ",".join(split_attributes(source.label_attribute))

@@ -120,7 +120,7 @@ def _agree(
 ) -> _Meaning:
     """Return one table of classes for both sides.
 
-    A side with only 0 and 255 is read as such, whatever the other has.
+    A side with only 0 and 255 is read as background and one class, independently of the other side.
     """
     sides_named = "the masks", "the predictions"
     binary = [not values and is_binary(side, void=void) for side in sides]

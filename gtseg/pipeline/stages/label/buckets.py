@@ -32,7 +32,7 @@ def ensure_run_bucket(run: Run, context: Context) -> None:
 def needs_cors(context: Context) -> bool:
     """Return whether workers' browsers read from the buckets.
 
-    A labeling server without storage of its own reads for them.
+    A labeling server with remote storage reads images for them.
     """
     clients = context.clients
     return clients.is_aws("labeling") or clients.endpoint("labeling") == clients.endpoint("s3")

@@ -211,7 +211,7 @@ class LabelingResource(Resource, ABC):
         """Ask for consent, then write the bucket, the job's inputs, and the CORS rule."""
         check_labeling_regions(self.buckets, self.context)
         words = self.cost.sentence()
-        self.context.note(f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; nothing here"))
+        self.context.note(f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; not billed here"))
         self.context.agree(run, f"{self.question} for {words}?", stage="label", objects=self.objects)
         ensure_run_bucket(run, self.context)
         self.upload()
@@ -357,7 +357,7 @@ def make_job(
 
 
 def fill_task_template(settings: Settings) -> bytes:
-    """Return the page for labeling from scratch."""
+    """Return the HTML of the worker template for new labels."""
     wanted = settings.labeling
     words = wanted.instructions or wanted.description
     return task_template(_read_task_template(settings), header=wanted.title, instructions=words)
