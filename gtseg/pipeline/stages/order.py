@@ -116,7 +116,7 @@ def standings(run: Run, settings: Settings) -> dict[str, Standing]:
 
 
 def next_step(run: Run, settings: Settings) -> str | None:
-    """Return the next command: the first stage to run, `predict` for a foreign model's endpoint; None if all is done."""
+    """Return the next command: the first open stage, `predict` for a foreign model's endpoint; None if all is done."""
     is_foreign = run.labeling_job is None and run.dataset is None and run.training_job is None
     if is_foreign and run.endpoint and not run.endpoint.deleted and run.endpoint.status == "InService":
         return "predict"
