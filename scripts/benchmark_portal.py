@@ -30,23 +30,23 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in ("scripts", "tests/local/labeling", "tests/browser", "tests", "."):
     sys.path.insert(0, str(ROOT / folder))
 
-from labeling_desk import Desk  # noqa: E402
+from labeling_fixture import Labeling  # noqa: E402
 from local_aws import LocalAWS  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
+from portal_helpers import Pointer, begin, encode, enter, make_job  # noqa: E402
 from portal_load import check_load, run_load  # noqa: E402
-from portal_person import Hand, begin, encode, enter, make_job  # noqa: E402
 from portal_robot import Robot, Scene, cells, photographs, street  # noqa: E402
 
 from gtseg.local.labeling.assist.rounds import Pair, Round  # noqa: E402
 
 WATCH = """() => {
-  const desk = document.querySelector("crowd-semantic-segmentation");
+  const editor = document.querySelector("crowd-semantic-segmentation");
   window.times = [];
   let waiting = [];
-  desk.view.stage.addEventListener("pointermove", (event) => waiting.push(event.timeStamp));
-  const draw = desk.view.draw.bind(desk.view);
-  desk.view.draw = () => {
+  editor.view.stage.addEventListener("pointermove", (event) => waiting.push(event.timeStamp));
+  const draw = editor.view.draw.bind(editor.view);
+  editor.view.draw = () => {
     draw(); const now = performance.now(); for (const t of waiting) window.times.push(now - t); waiting = [];
   };
 }"""
@@ -63,17 +63,17 @@ def measure_ink(args: argparse.Namespace) -> None:
     height = round(width * 3 / 4)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         aws = LocalAWS(Path(folder) / "aws")
-        desk = make_job(aws, {"a.jpg": draw(width, height)}, job="speed")
+        labeling = make_job(aws, {"a.jpg": draw(width, height)}, job="speed")
         browser = driver.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 720})
-        enter(page, desk.links["Ada"])
+        enter(page, labeling.links["Ada"])
         begin(page)
-        hand = Hand(page, width, height)
+        pointer = Pointer(page, width, height)
         page.evaluate(WATCH)
         page.keyboard.press("b")
         for i in range(6):
             y = height * (0.1 + 0.13 * i)
-            hand.drag(*[(width * (0.1 + 0.08 * k), y + (k % 2) * height * 0.05) for k in range(10)])
+            pointer.drag(*[(width * (0.1 + 0.08 * k), y + (k % 2) * height * 0.05) for k in range(10)])
         times = sorted(page.evaluate("window.times"))
         print(
             f"pointer to ink, {width} x {height}: median {statistics.median(times):.0f} ms, 95th percentile "
@@ -85,9 +85,9 @@ def measure_ink(args: argparse.Namespace) -> None:
         for i in range(5):
             x, y, r = width * (0.2 + 0.12 * i), height * 0.5, width * 0.05
             for dx, dy in ((0, -r), (0, r), (-r, 0)):
-                hand.click(x + dx, y + dy)
+                pointer.click(x + dx, y + dy)
             begun = time.perf_counter()
-            hand.click(x + r, y)
+            pointer.click(x + r, y)
             page.wait_for_function(
                 "() => document.querySelector('crowd-semantic-segmentation').tools.auto.object.rows.length"
             )
@@ -157,14 +157,14 @@ def label_all(aws: LocalAWS, browser: Any, scenes: list[Scene], *, job: str) -> 
     total, reached = 0, 0
     for number, scene in enumerate(scenes):
         picture = {f"{number}.png": encode(Image.fromarray(scene.picture), "PNG")}
-        desk = make_job(aws, picture, job=f"{job}-{number}", labels=("one", "two"))
+        labeling = make_job(aws, picture, job=f"{job}-{number}", labels=("one", "two"))
         page = browser.new_page(viewport={"width": 1280, "height": 720})
-        enter(page, desk.links["Ada"])
-        page.goto(f"{aws.url}/_portal/work/{desk.job}")
+        enter(page, labeling.links["Ada"])
+        page.goto(f"{aws.url}/_portal/work/{labeling.job}")
         page.locator("[data-ready]").wait_for()
         page.keyboard.press("Escape")  # the instructions
         height, width = scene.truth.shape
-        actions, score = Robot(page, Hand(page, width, height), scene).work()
+        actions, score = Robot(page, Pointer(page, width, height), scene).work()
         print(f"  {scene.name}: {len(scene.objects)} objects, {actions} actions, IoU {score:.3f}", flush=True)
         total, reached = total + actions, reached + (score >= 0.9)
         page.close()
@@ -183,13 +183,13 @@ def measure_load(args: argparse.Namespace) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             aws = LocalAWS(Path(folder) / "aws")
-            desk = Desk(aws)
+            labeling = Labeling(aws)
             for number in range(objects):
-                desk.put(f"images/{number:03}.jpg", draw(640, 480))
-            lines = [{"source-ref": f"s3://{desk.bucket}/images/{number:03}.jpg"} for number in range(objects)]
-            job = desk.create(lines, workers=per_object)
+                labeling.put(f"images/{number:03}.jpg", draw(640, 480))
+            lines = [{"source-ref": f"s3://{labeling.bucket}/images/{number:03}.jpg"} for number in range(objects)]
+            job = labeling.create(lines, workers=per_object)
             load = run_load(
-                desk,
+                labeling,
                 job,
                 people=args.people,
                 answers=objects * per_object,
@@ -198,7 +198,7 @@ def measure_load(args: argparse.Namespace) -> None:
                 outlines=think > 0,
                 seconds=900,
             )
-            check_load(desk, job, load, objects=objects, per_object=per_object)
+            check_load(labeling, job, load, objects=objects, per_object=per_object)
             print(f"{args.people} people, {objects} objects, 640 x 480, {words}: {load.sentence()}")
             print(f"  {load.restart_sentence()}; load of the machine {os.getloadavg()[0]:.1f}")
             print(

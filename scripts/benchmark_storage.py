@@ -32,7 +32,7 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "local" / "labeling"), str(ROOT)]
 
-from labeling_desk import TEMPLATE, Desk, draw_answer  # noqa: E402
+from labeling_fixture import TEMPLATE, Labeling, draw_answer  # noqa: E402
 from local_aws import LocalAWS  # noqa: E402
 
 BUCKET = "bench"
@@ -40,8 +40,8 @@ BUCKET = "bench"
 KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_REGION": "us-east-1"}
 
 
-class StubDesk(Desk):
-    """A desk whose bucket is that of the stub."""
+class StubDesk(Labeling):
+    """A labeling whose bucket is that of the stub."""
 
     def __init__(self, aws: LocalAWS, url: str) -> None:
         self.aws, self.url, self.bucket = aws, url, BUCKET
@@ -128,15 +128,15 @@ def main() -> None:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def measure(options: argparse.Namespace, desk: StubDesk, stub: int) -> None:
-    server = desk.aws.pid
+def measure(options: argparse.Namespace, labeling: StubDesk, stub: int) -> None:
+    server = labeling.aws.pid
     before = read_memory(server)
     lines = [{"source-ref": f"s3://{BUCKET}/images/{number:05}.jpg"} for number in range(options.images)]
     begun = time.monotonic()
-    job = desk.create(lines)
+    job = labeling.create(lines)
     print(f"job of {options.images} images created in {time.monotonic() - begun:.2f} s", flush=True)
     stop = threading.Event()
-    people = [Person(desk.hire(), job, options.think, stop) for _ in range(options.people)]
+    people = [Person(labeling.hire(), job, options.think, stop) for _ in range(options.people)]
     for person in people:
         person.start()
     begun, memory, used, cache = time.monotonic(), [], [read_cpu(server)], []
@@ -144,7 +144,7 @@ def measure(options: argparse.Namespace, desk: StubDesk, stub: int) -> None:
         time.sleep(10)
         memory.append(read_memory(server))
         used.append(read_cpu(server))
-        cache.append(read_figures(desk)["gtseg_storage_cache_bytes"])
+        cache.append(read_figures(labeling)["gtseg_storage_cache_bytes"])
     middle = (begun + time.monotonic()) / 2
     stop.set()
     for person in people:
@@ -156,7 +156,7 @@ def measure(options: argparse.Namespace, desk: StubDesk, stub: int) -> None:
     show_times("task and image, first half", [total for at, total, _ in taken if at < middle])
     show_times("task and image, second half", [total for at, total, _ in taken if at >= middle])
     answers = sum(person.answers for person in people)
-    print(f"{answers} answers; job: {desk.describe(job)['LabelCounters']}")
+    print(f"{answers} answers; job: {labeling.describe(job)['LabelCounters']}")
     print(f"server: {1000 * (used[-1] - used[0]) / max(1, len(taken)):.0f} ms of processor time per task")
     print(f"S3 stub: {read_cpu(stub):.0f} s, people: {sum(os.times()[:2]):.0f} s of processor time")
     half = len(memory) // 2
@@ -164,7 +164,7 @@ def measure(options: argparse.Namespace, desk: StubDesk, stub: int) -> None:
     print(f"memory: {before:.0f} MiB before, {halves} in the second; {', '.join(f'{m:.0f}' for m in memory)}")
     print(f"cache: {max(cache) / 1e6:.1f} MB at most of {1000 * options.cache_gb:.0f}")
     print(f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}")
-    print(json.dumps(read_figures(desk)))
+    print(json.dumps(read_figures(labeling)))
 
 
 def show_times(what: str, seconds: list[float]) -> None:
@@ -178,10 +178,10 @@ def show_times(what: str, seconds: list[float]) -> None:
     )
 
 
-def read_figures(desk: StubDesk) -> dict[str, float]:
+def read_figures(labeling: StubDesk) -> dict[str, float]:
     """The server's metrics of its storage."""
-    owner = {"Authorization": f"Bearer {desk.aws.owner_token}"}
-    with urllib.request.urlopen(urllib.request.Request(f"{desk.aws.url}/metrics", headers=owner)) as answer:
+    owner = {"Authorization": f"Bearer {labeling.aws.owner_token}"}
+    with urllib.request.urlopen(urllib.request.Request(f"{labeling.aws.url}/metrics", headers=owner)) as answer:
         lines = [line for line in answer.read().decode().splitlines() if line.startswith("gtseg_storage_")]
     return {name: float(value) for name, value in (line.split() for line in lines)}
 

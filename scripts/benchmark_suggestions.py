@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in ("tests/local/labeling", "tests/browser", "tests", "."):
     sys.path.insert(0, str(ROOT / folder))
 
-from labeling_desk import Api, Desk, draw_answer  # noqa: E402
+from labeling_fixture import Api, Labeling, draw_answer  # noqa: E402
 from local_aws import LocalAWS  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
-from portal_person import Hand, enter  # noqa: E402
+from portal_helpers import Pointer, enter  # noqa: E402
 
 TAKEN, GOOD, WORTH, SMALLEST = 0.8, 0.85, 0.65, 0.004
 MAP = """() => {
@@ -59,9 +59,9 @@ def main() -> None:
         aws = LocalAWS(Path(folder) / "aws")
         try:
             browser = driver.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
-            desk = Desk(aws)
-            left, suggested = measure_suggested(desk, browser, chosen, args)
-            plain = measure_plain(desk, browser, left, args)
+            labeling = Labeling(aws)
+            left, suggested = measure_suggested(labeling, browser, chosen, args)
+            plain = measure_plain(labeling, browser, left, args)
         finally:
             aws.stop()
     for words, rows in (("with suggestions", suggested), ("without", plain)):
@@ -76,24 +76,24 @@ def main() -> None:
     )
 
 
-def create(desk: Desk, paths: list[Path], tags: list[dict[str, str]]) -> str:
-    lines = [{"source-ref": desk.put(f"images/{path.name}", path.read_bytes())} for path in paths]
-    request = {**desk.request(lines), "Tags": tags}
-    desk.sagemaker.create_labeling_job(**request)
+def create(labeling: Labeling, paths: list[Path], tags: list[dict[str, str]]) -> str:
+    lines = [{"source-ref": labeling.put(f"images/{path.name}", path.read_bytes())} for path in paths]
+    request = {**labeling.request(lines), "Tags": tags}
+    labeling.sagemaker.create_labeling_job(**request)
     return str(request["LabelingJobName"])
 
 
 def measure_suggested(
-    desk: Desk, browser: Any, paths: list[Path], args: argparse.Namespace
+    labeling: Labeling, browser: Any, paths: list[Path], args: argparse.Namespace
 ) -> tuple[list[Path], list[tuple[int, float, bool]]]:
-    name = create(desk, paths, [{"Key": "gtseg:assist", "Value": "true"}])
-    teacher, done = desk.hire(), set()
+    name = create(labeling, paths, [{"Key": "gtseg:assist", "Value": "true"}])
+    teacher, done = labeling.hire(), set()
     for _ in range(args.taught):
-        task = desk.lease(teacher, name)
+        task = labeling.lease(teacher, name)
         path = path_of(task, args)
         teacher("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(read_mask(path), task["labels"])})
         done.add(path)
-    folder = Path(desk.aws.folder) / "labeling" / desk.describe(name)["JobReferenceCode"] / "assist"
+    folder = Path(labeling.aws.folder) / "labeling" / labeling.describe(name)["JobReferenceCode"] / "assist"
     begun = time.monotonic()
     while not any(
         json.loads(p.read_text())["objects"] >= args.taught * 2 // 3 for p in folder.glob("round-*/ready.json")
@@ -101,28 +101,28 @@ def measure_suggested(
         time.sleep(1)
     print(f"the model was ready {time.monotonic() - begun:.0f} s after the last answer", file=sys.stderr)
     left = [path for path in paths if path not in done]
-    return left, label_all(desk, browser, name, len(left), args)
+    return left, label_all(labeling, browser, name, len(left), args)
 
 
 def measure_plain(
-    desk: Desk, browser: Any, paths: list[Path], args: argparse.Namespace
+    labeling: Labeling, browser: Any, paths: list[Path], args: argparse.Namespace
 ) -> list[tuple[int, float, bool]]:
-    name = create(desk, paths, [])
-    return label_all(desk, browser, name, len(paths), args)
+    name = create(labeling, paths, [])
+    return label_all(labeling, browser, name, len(paths), args)
 
 
 def label_all(
-    desk: Desk, browser: Any, name: str, count: int, args: argparse.Namespace
+    labeling: Labeling, browser: Any, name: str, count: int, args: argparse.Namespace
 ) -> list[tuple[int, float, bool]]:
-    worker = desk.hire()
+    worker = labeling.hire()
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(120_000)
-    enter(page, f"{desk.aws.url}/_portal/signin#{worker.token}")
-    page.goto(f"{desk.aws.url}/_portal/work/{name}")
+    enter(page, f"{labeling.aws.url}/_portal/signin#{worker.token}")
+    page.goto(f"{labeling.aws.url}/_portal/work/{name}")
     rows = []
     for number in range(count):
         await_image(page)
-        task = desk.lease(worker, name)
+        task = labeling.lease(worker, name)
         person = Person(page, worker, task, read_mask(path_of(task, args)), clicks=args.clicks)
         rows.append(person.label())
         print(f"{number + 1}: {rows[-1]}", file=sys.stderr)
@@ -130,7 +130,7 @@ def label_all(
         page.keyboard.press("Control+Enter")
         if number + 1 < count:
             until = time.monotonic() + 120
-            while desk.lease(worker, name)["task"] == before and time.monotonic() < until:
+            while labeling.lease(worker, name)["task"] == before and time.monotonic() < until:
                 time.sleep(0.2)
             page.wait_for_timeout(500)
     page.close()
@@ -163,7 +163,7 @@ class Person:
     def __init__(self, page: Any, worker: Api, task: dict[str, Any], truth: np.ndarray, *, clicks: int) -> None:
         self.clicks = clicks
         self.page, self.worker, self.task, self.truth = page, worker, task, truth
-        self.hand = Hand(page, truth.shape[1], truth.shape[0])
+        self.pointer = Pointer(page, truth.shape[1], truth.shape[0])
         self.actions = 1  # the one that submits
 
     def label(self) -> tuple[int, float, bool]:
@@ -190,7 +190,7 @@ class Person:
             self.press("Shift+Enter")
             return kept
         for mask in kept:
-            self.page.mouse.move(*self.hand.at(*middle(mask)))
+            self.page.mouse.move(*self.pointer.at(*middle(mask)))
             self.press("s")
         if rest:
             self.press("d")
@@ -226,7 +226,7 @@ class Person:
 
     def click(self, x: float, y: float, *, button: str = "left") -> None:
         self.actions += 1
-        self.page.mouse.click(*self.hand.at(float(x), float(y)), button=button)
+        self.page.mouse.click(*self.pointer.at(float(x), float(y)), button=button)
 
     def press(self, key: str) -> None:
         self.actions += 1

@@ -69,67 +69,67 @@ def fill(folder: Path, scratch: Path) -> dict[str, Any]:
         uris.append(f"s3://{BUCKET}/images/{number}.jpg")
     aws = local_aws.LocalAWS(folder, options=crowd)
     drawn.upload_channels(aws, BUCKET, train=4, validation=2)
-    desk = make_desk(aws)
+    labeling = make_labeling(aws)
     for number, uri in enumerate(uris):
-        desk.put(f"images/{number}.jpg", drawn.draw_scene(number)[0])
+        labeling.put(f"images/{number}.jpg", drawn.draw_scene(number)[0])
         assert uri.endswith(f"/{number}.jpg")
     facts: dict[str, Any] = {"bucket": BUCKET, "labels": LABELS}
-    facts["finished"] = label_with_crowd(desk, uris)
+    facts["finished"] = label_with_crowd(labeling, uris)
     aws.stop()
 
     aws.options = {}
     aws.start()
-    desk = make_desk(aws)
-    facts["unfinished"] = label_by_hand(desk, uris)
+    labeling = make_labeling(aws)
+    facts["unfinished"] = label_by_hand(labeling, uris)
     facts["model"] = train_and_host(aws, drawn)
-    facts["objects"] = put_objects(desk)
+    facts["objects"] = put_objects(labeling)
     facts["owner_token"] = aws.owner_token
     facts["invocation"] = invoke(aws, drawn)
     aws.stop()
     aws.start()  # removes the files of what was replaced
-    desk.connect()
+    labeling.connect()
     assert aws.stop() == 0
     return facts
 
 
-def make_desk(aws: Any) -> Any:
-    """labeling_desk.Desk on a bucket whose name is always the same."""
-    labeling_desk = importlib.import_module("labeling_desk")
-    desk = labeling_desk.Desk.__new__(labeling_desk.Desk)
-    desk.aws, desk.bucket = aws, BUCKET
-    desk.connect()
-    desk.put("template.liquid", labeling_desk.TEMPLATE)
-    return desk
+def make_labeling(aws: Any) -> Any:
+    """labeling_fixture.Labeling on a bucket whose name is always the same."""
+    labeling_fixture = importlib.import_module("labeling_fixture")
+    labeling = labeling_fixture.Labeling.__new__(labeling_fixture.Labeling)
+    labeling.aws, labeling.bucket = aws, BUCKET
+    labeling.connect()
+    labeling.put("template.liquid", labeling_fixture.TEMPLATE)
+    return labeling
 
 
-def create_job(desk: Any, name: str, uris: list[str], *, workers: int) -> None:
-    request = desk.request([{"source-ref": uri} for uri in uris], labels=tuple(LABELS), workers=workers)
+def create_job(labeling: Any, name: str, uris: list[str], *, workers: int) -> None:
+    request = labeling.request([{"source-ref": uri} for uri in uris], labels=tuple(LABELS), workers=workers)
     request["LabelingJobName"], request["LabelAttributeName"] = name, f"{name}-ref"
     request["HumanTaskConfig"]["TaskTimeLimitInSeconds"] = TASK_SECONDS
-    desk.sagemaker.create_labeling_job(**request)
+    labeling.sagemaker.create_labeling_job(**request)
 
 
-def label_with_crowd(desk: Any, uris: list[str]) -> dict[str, Any]:
-    create_job(desk, FINISHED, uris, workers=2)
-    assert desk.await_end(FINISHED)["LabelingJobStatus"] == "Completed"
-    lines = desk.manifest(FINISHED)
+def label_with_crowd(labeling: Any, uris: list[str]) -> dict[str, Any]:
+    create_job(labeling, FINISHED, uris, workers=2)
+    assert labeling.await_end(FINISHED)["LabelingJobStatus"] == "Completed"
+    lines = labeling.manifest(FINISHED)
     masks = {line["source-ref"]: line[f"{FINISHED}-ref"] for line in lines}
     assert len(masks) == len(uris)
     return {"job": FINISHED, "masks": masks}
 
 
-def label_by_hand(desk: Any, uris: list[str]) -> dict[str, Any]:
+def label_by_hand(labeling: Any, uris: list[str]) -> dict[str, Any]:
     """Two answers per object: one object done, one with an answer and a decline, one leased to Ann, one untouched."""
-    create_job(desk, UNFINISHED, uris, workers=2)
-    people = {name: desk.hire(name) for name in ("Ann", "Bob", "Cleo")}
+    create_job(labeling, UNFINISHED, uris, workers=2)
+    people = {name: labeling.hire(name) for name in ("Ann", "Bob", "Cleo")}
     answered: dict[str, list[str]] = {name: [] for name in people}
     for name in ("Ann", "Bob"):
-        answered[name].append(submit(desk, people[name], desk.lease(people[name], UNFINISHED)))
-    answered["Ann"].append(submit(desk, people["Ann"], desk.lease(people["Ann"], UNFINISHED)))
-    declined = desk.lease(people["Bob"], UNFINISHED)
+        answered[name].append(submit(labeling, people[name], labeling.lease(people[name], UNFINISHED)))
+    answered["Ann"].append(submit(labeling, people["Ann"], labeling.lease(people["Ann"], UNFINISHED)))
+    declined = labeling.lease(people["Bob"], UNFINISHED)
     people["Bob"]("POST", f"/tasks/{declined['task']}/decline", {"reason": "too dark"})
-    held = desk.lease(people["Ann"], UNFINISHED)
-    status, _ = desk.owner("DELETE", f"/workers/{find_worker(desk, 'Cleo')}")
+    held = labeling.lease(people["Ann"], UNFINISHED)
+    status, _ = labeling.owner("DELETE", f"/workers/{find_worker(labeling, 'Cleo')}")
     assert status == 204
     return {
         "job": UNFINISHED,
@@ -141,18 +141,18 @@ def label_by_hand(desk: Any, uris: list[str]) -> dict[str, Any]:
     }
 
 
-def submit(desk: Any, person: Any, task: dict[str, Any]) -> str:
-    labeling_desk = importlib.import_module("labeling_desk")
+def submit(labeling: Any, person: Any, task: dict[str, Any]) -> str:
+    labeling_fixture = importlib.import_module("labeling_fixture")
     mask = np.zeros((task["height"], task["width"]), np.uint8)
     mask[8:30, 8:30] = 1
-    document = {"answer": labeling_desk.draw_answer(mask, task["labels"])}
+    document = {"answer": labeling_fixture.draw_answer(mask, task["labels"])}
     status, _ = person("POST", f"/tasks/{task['task']}/answer", document)
     assert status == 200
     return str(task["object"])
 
 
-def find_worker(desk: Any, name: str) -> str:
-    return next(one["worker_id"] for one in desk.owner("GET", "/workers")[1]["workers"] if one["name"] == name)
+def find_worker(labeling: Any, name: str) -> str:
+    return next(one["worker_id"] for one in labeling.owner("GET", "/workers")[1]["workers"] if one["name"] == name)
 
 
 def train_and_host(aws: Any, drawn: Any) -> dict[str, Any]:
@@ -208,14 +208,14 @@ def round_tensor(value: Any) -> Any:
     return ((kept.view(torch.int32) + FRACTION // 2) & -FRACTION).view(torch.float32)
 
 
-def put_objects(desk: Any) -> dict[str, Any]:
+def put_objects(labeling: Any) -> dict[str, Any]:
     """Further objects: one in a file, one with a name that is no file name, a multipart upload that goes on."""
     large = bytes(range(256)) * 256
-    desk.put("large.bin", large)
-    desk.put("ab/../Größe 1+1=2", "small")
-    desk.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "team", "Value": "gtseg"}]})
-    upload = desk.s3.create_multipart_upload(Bucket=BUCKET, Key="assembled.bin")["UploadId"]
-    part = desk.s3.upload_part(Bucket=BUCKET, Key="assembled.bin", UploadId=upload, PartNumber=1, Body=large)
+    labeling.put("large.bin", large)
+    labeling.put("ab/../Größe 1+1=2", "small")
+    labeling.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "team", "Value": "gtseg"}]})
+    upload = labeling.s3.create_multipart_upload(Bucket=BUCKET, Key="assembled.bin")["UploadId"]
+    part = labeling.s3.upload_part(Bucket=BUCKET, Key="assembled.bin", UploadId=upload, PartNumber=1, Body=large)
     return {
         "large": {"key": "large.bin", "size": len(large)},
         "small": {"key": "ab/../Größe 1+1=2", "content": "small"},
@@ -257,12 +257,12 @@ def prove(archive: Path, facts: dict[str, Any], folder: Path) -> None:
         source.extractall(folder, filter="data")
     aws = local_aws.LocalAWS(folder)
     try:
-        desk = make_desk(aws)
-        desk.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=MODEL, WaiterConfig={"Delay": 1})
+        labeling = make_labeling(aws)
+        labeling.sagemaker.get_waiter("endpoint_in_service").wait(EndpointName=MODEL, WaiterConfig={"Delay": 1})
         assert invoke(aws, drawn) == facts["invocation"]
-        ann = importlib.import_module("labeling_desk").Api(aws.url, facts["unfinished"]["tokens"]["Ann"])
+        ann = importlib.import_module("labeling_fixture").Api(aws.url, facts["unfinished"]["tokens"]["Ann"])
         assert ann("POST", f"/jobs/{UNFINISHED}/tasks")[1]["task"] == facts["unfinished"]["held"]["task"]
-        assert desk.describe(FINISHED)["LabelCounters"]["TotalLabeled"] == len(facts["finished"]["masks"])
+        assert labeling.describe(FINISHED)["LabelCounters"]["TotalLabeled"] == len(facts["finished"]["masks"])
     finally:
         aws.stop()
         shutil.rmtree(folder)

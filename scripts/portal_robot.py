@@ -57,10 +57,10 @@ def deepest(wrong: Mask) -> tuple[int, int, float]:
 
 
 class Robot:
-    """Labels one scene on an open page; `hand` turns image pixels into pointer events."""
+    """Labels one scene on an open page; `pointer` turns image pixels into pointer events."""
 
-    def __init__(self, page: Any, hand: Any, scene: Scene) -> None:
-        self.page, self.hand, self.scene, self.actions = page, hand, scene, 0
+    def __init__(self, page: Any, pointer: Any, scene: Scene) -> None:
+        self.page, self.pointer, self.scene, self.actions = page, pointer, scene, 0
         self.truth, self.label = scene.truth, 1
 
     def drawn(self) -> NDArray[np.uint8]:
@@ -95,7 +95,7 @@ class Robot:
                 self.label = int(self.truth[y, x])
                 self.act(lambda: self.page.keyboard.press(str(self.label)))
             self.act(
-                lambda x=x, y=y, button=button: self.page.mouse.click(*self.hand.at(x + 0.5, y + 0.5), button=button)
+                lambda x=x, y=y, button=button: self.page.mouse.click(*self.pointer.at(x + 0.5, y + 0.5), button=button)
             )
             tried[max(0, y - 8) : y + 9, max(0, x - 8) : x + 9] = True
             before, found = found, self.drawn()
@@ -114,7 +114,7 @@ class Robot:
             self.label = label
         ys, xs = np.nonzero(mask)
         low, high = (float(xs.min()), float(ys.min())), (float(xs.max()) + 0.9, float(ys.max()) + 0.9)
-        self.act(lambda: self.hand.drag(low, high), 2)
+        self.act(lambda: self.pointer.drag(low, high), 2)
         found, dots = self.drawn(), [low, high]
         for _ in range(CLICKS):
             mine = (found == label) & ((before != label) | mask)
@@ -129,7 +129,7 @@ class Robot:
                 break
             button = "left" if little > much else "right"
             self.act(
-                lambda x=x, y=y, button=button: self.page.mouse.click(*self.hand.at(x + 0.5, y + 0.5), button=button)
+                lambda x=x, y=y, button=button: self.page.mouse.click(*self.pointer.at(x + 0.5, y + 0.5), button=button)
             )
             dots.append((x, y))
             found = self.drawn()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import Desk, Hand, ask, begin, draw_photo, encode, enter, make_job, png_of
+from portal_helpers import Pointer, PortalJob, ask, begin, draw_photo, encode, enter, make_job, png_of
 from test_portal_owner import own
 from test_portal_pages import violations
 from test_portal_whole_job import colours_of, disc, leave_empty_handed, submit, submit_and_await_next
@@ -33,26 +33,26 @@ def swatches(page: Any) -> list[str]:
 
 def paint_dog(page: Any) -> list[int]:
     """Draw a dot of the second label; return its color on the canvas."""
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
     page.keyboard.press("2")
     page.keyboard.press("b")
-    hand.drag((160.3, 120.4), (160.3, 120.4))
-    page.wait_for_function(f"(at) => ({INK})(at).some((part) => part > 0)", arg=list(hand.at(160.3, 120.4)))
-    return page.evaluate(INK, list(hand.at(160.3, 120.4)))  # type: ignore[no-any-return]
+    pointer.drag((160.3, 120.4), (160.3, 120.4))
+    page.wait_for_function(f"(at) => ({INK})(at).some((part) => part > 0)", arg=list(pointer.at(160.3, 120.4)))
+    return page.evaluate(INK, list(pointer.at(160.3, 120.4)))  # type: ignore[no-any-return]
 
 
-def written(desk: Desk) -> list[bytes]:
+def written(portal_job: PortalJob) -> list[bytes]:
     """The consolidated PNGs."""
-    return [body for body in desk.read(".png") if Image.open(io.BytesIO(body)).mode == "P"]
+    return [body for body in portal_job.read(".png") if Image.open(io.BytesIO(body)).mode == "P"]
 
 
 def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_file(
     shared_aws: Any, open_page: Any
 ) -> None:
     image = encode(draw_photo(), "PNG")
-    desk = make_job(shared_aws, {"a.png": image, "b.png": image}, job="chosen")
+    portal_job = make_job(shared_aws, {"a.png": image, "b.png": image}, job="chosen")
     person, owner = open_page(), open_page()
-    enter(person, desk.links["Ada"])
+    enter(person, portal_job.links["Ada"])
     begin(person)
     assert swatches(person) == SAFE
     assert paint_dog(person) == pytest.approx([86, 180, 233], abs=3)
@@ -67,13 +67,13 @@ def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_fi
     assert paint_dog(person) == pytest.approx([170, 0, 255], abs=3)
     submit(person)
     leave_empty_handed(person)
-    desk.await_status()
+    portal_job.await_status()
     drawn = np.zeros((240, 320), np.uint8)
     disc(drawn, 160.3, 120.4, 4, value=2)
-    one, other = (png_of(answer) for answer in desk.answers())
+    one, other = (png_of(answer) for answer in portal_job.answers())
     assert np.array_equal(one, other)
     assert {tuple(pixel) for pixel in one.reshape(-1, 4)} == {tuple(p) for p in colours_of(drawn).reshape(-1, 4)}
-    first, second = written(desk)
+    first, second = written(portal_job)
     assert first == second
     assert Image.open(io.BytesIO(first)).getpalette()[:9] == [
         255,
@@ -86,7 +86,7 @@ def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_fi
         0x77,
         0xB4,
     ]  # type: ignore[index]
-    (manifest,) = desk.read("output.manifest")
+    (manifest,) = portal_job.read("output.manifest")
     assert b"#1f77b4" in manifest
     assert b"#aa00ff" not in manifest
 
@@ -94,8 +94,8 @@ def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_fi
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colors_are_read_from_the_jobs_tags_chosen_and_reset(shared_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"tagged-{scheme}"
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
-    arn = desk.describe()["LabelingJobArn"]
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
+    arn = portal_job.describe()["LabelingJobArn"]
     tags = [{"Key": "gtseg:colors", "Value": "1=56b4e9 9=000000 nonsense"}]
     shared_aws.client("sagemaker").add_tags(ResourceArn=arn, Tags=tags)
     owner = open_page(bypass_csp=True, color_scheme=scheme, expect_errors=True)
@@ -111,7 +111,7 @@ def test_colors_are_read_from_the_jobs_tags_chosen_and_reset(shared_aws: Any, op
     owner.get_by_role("button", name="Reset the color of cat").click()
     expect(cat).to_have_value("#e69f00")
     person = open_page(color_scheme=scheme)
-    enter(person, desk.links["Ada"])
+    enter(person, portal_job.links["Ada"])
     begin(person)
     assert swatches(person) == SAFE
     owner.get_by_role("button", name="Reset all").click()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import expect
-from portal_person import begin, draw_photo, encode, enter, make_job
+from portal_helpers import begin, draw_photo, encode, enter, make_job
 from test_portal_outages import BACK, dab, dots
 from test_portal_verdict import make_verification, open_verdict
 from test_portal_whole_job import leave_empty_handed, submit
@@ -21,14 +21,14 @@ def shared(page: Any) -> None:
 
 
 def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="moved")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="moved")
     first, second = open_page(expect_errors=True), open_page(expect_errors=True)
-    enter(first, desk.links["Ada"])
+    enter(first, portal_job.links["Ada"])
     begin(first)
     dab(first, 50.3, 50.4)
     dab(first, 100.3, 50.4)
     shared(first)
-    enter(second, desk.links["Ada"])
+    enter(second, portal_job.links["Ada"])
     second.get_by_role("link", name="Start").click()
     expect(second.get_by_role("heading", name="This image is open elsewhere")).to_be_visible()
     second.get_by_role("button", name="Take over here").click()
@@ -46,18 +46,18 @@ def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aw
     first.get_by_role("button", name="Keep this one").click()
     submit(first)
     leave_empty_handed(first)
-    desk.await_status()
-    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
 
 
 def test_a_drawing_stored_only_in_this_browser_is_offered_and_restored(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="aside")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="aside")
     first, second = open_page(expect_errors=True), open_page()
-    enter(first, desk.links["Ada"])
+    enter(first, portal_job.links["Ada"])
     begin(first)
     first.context.set_offline(True)
     dab(first, 50.3, 50.4)
-    enter(second, desk.links["Ada"])
+    enter(second, portal_job.links["Ada"])
     second.get_by_role("link", name="Start").click()
     second.get_by_role("button", name="Take over here").click()
     second.locator("[data-ready]").wait_for()
@@ -70,14 +70,14 @@ def test_a_drawing_stored_only_in_this_browser_is_offered_and_restored(shared_aw
     expect(first.locator(".message")).to_have_text(BACK)
     submit(first)
     leave_empty_handed(first)
-    desk.await_status()
-    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4)))
 
 
 def test_a_reload_of_the_same_tab_shows_no_question(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reloaded")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reloaded")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     dab(page, 50.3, 50.4)
     page.reload()
@@ -86,14 +86,14 @@ def test_a_reload_of_the_same_tab_shows_no_question(shared_aws: Any, open_page: 
 
 
 def test_a_verdict_continues_in_another_browser(shared_aws: Any, open_page: Any) -> None:
-    desk = make_verification(shared_aws, "moved-verdict")
+    portal_job = make_verification(shared_aws, "moved-verdict")
     first, second = open_page(), open_page()
-    open_verdict(first, desk.links["Judge"])
+    open_verdict(first, portal_job.links["Judge"])
     first.keyboard.press("2")
     first.keyboard.press("n")
     first.keyboard.type("the ears")
     shared(first)
-    second.goto(desk.links["Judge"])
+    second.goto(portal_job.links["Judge"])
     second.get_by_role("link", name="Start").click()
     second.get_by_role("button", name="Take over here").click()
     expect(second.get_by_role("radio", name="bad")).to_be_checked()
@@ -101,10 +101,10 @@ def test_a_verdict_continues_in_another_browser(shared_aws: Any, open_page: Any)
 
 
 def test_time_without_input_is_not_active_time(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="pause")
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="pause")
     page = open_page()
     page.clock.install()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     with sqlite3.connect(local_aws.folder / "state.sqlite3") as connection:  # it was taken half an hour ago
         connection.execute("UPDATE labeling_tasks SET accepted = accepted - 1800")
@@ -114,8 +114,8 @@ def test_time_without_input_is_not_active_time(local_aws: Any, open_page: Any) -
     dab(page, 60.3, 50.4)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    (answer,) = desk.answers()
+    portal_job.await_status()
+    (answer,) = portal_job.answers()
     assert 100 <= answer["timeSpentInSeconds"] < 160
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 from test_portal_pages import violations
 from test_portal_whole_job import disc, hull, leave_empty_handed, submit
 
@@ -20,26 +20,26 @@ MANY = tuple(
 )
 
 
-def open_job(aws: Any, open_page: Any, job: str, *, images: int = 1, **settings: Any) -> tuple[Any, Any, Hand]:
-    """(desk, page, hand) with the first of some images of 320 x 240 open."""
+def open_job(aws: Any, open_page: Any, job: str, *, images: int = 1, **settings: Any) -> tuple[Any, Any, Pointer]:
+    """(portal_job, page, pointer) with the first of some images of 320 x 240 open."""
     errors = settings.pop("expect_errors", False)
-    desk = make_job(
+    portal_job = make_job(
         aws,
         {f"{n}.png": settings.get("photo", PHOTO) for n in range(images)},
         job=job,
         **{k: v for k, v in settings.items() if k != "photo"},
     )
     page = open_page(expect_errors=errors)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    return desk, page, Hand(page, 320, 240)
+    return portal_job, page, Pointer(page, 320, 240)
 
 
-def finish(desk: Any, page: Any) -> np.ndarray:
+def finish(portal_job: Any, page: Any) -> np.ndarray:
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    return desk.masks()[-1]  # type: ignore[no-any-return]
+    portal_job.await_status()
+    return portal_job.masks()[-1]  # type: ignore[no-any-return]
 
 
 def pixels(page: Any) -> np.ndarray:
@@ -47,17 +47,17 @@ def pixels(page: Any) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
 
 
-def colour_at(page: Any, hand: Hand, x: float, y: float) -> tuple[int, ...]:
-    left, top = hand.at(x, y)
+def colour_at(page: Any, pointer: Pointer, x: float, y: float) -> tuple[int, ...]:
+    left, top = pointer.at(x, y)
     return tuple(int(v) for v in pixels(page)[round(top), round(left)])
 
 
 def test_a_notice_during_a_stroke_moves_neither_the_image_nor_the_stroke(shared_aws: Any, open_page: Any) -> None:
-    desk, page, hand = open_job(shared_aws, open_page, "still", expect_errors=True)
+    portal_job, page, pointer = open_job(shared_aws, open_page, "still", expect_errors=True)
     page.keyboard.press("b")
     stage = page.locator(".stage").bounding_box()
     ends = (50.3, 50.4), (250.3, 200.4)
-    start, end = hand.at(*ends[0]), hand.at(*ends[1])
+    start, end = pointer.at(*ends[0]), pointer.at(*ends[1])
     page.mouse.move(*start)
     page.mouse.down()
     page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=5)
@@ -70,7 +70,7 @@ def test_a_notice_during_a_stroke_moves_neither_the_image_nor_the_stroke(shared_
     expect(page.get_by_role("alert")).to_be_hidden()
     expected = np.zeros((240, 320), np.uint8)
     hull(expected, *ends, 4, value=1)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 def test_each_of_40_labels_has_a_key_and_the_chosen_one_is_scrolled_into_view(shared_aws: Any, open_page: Any) -> None:
@@ -104,7 +104,7 @@ def test_a_label_is_found_by_name_and_a_long_name_is_shown_completely(shared_aws
     expect(chosen).to_have_text(MANY[-1])
     expect(page.locator(".row:visible")).to_have_count(40)
     assert chosen.evaluate("(name) => name.scrollWidth <= name.clientWidth && name.scrollHeight <= name.clientHeight")
-    page.keyboard.press("b")  # the keys are the desk's again
+    page.keyboard.press("b")  # the page handles keys again
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
 
 
@@ -147,22 +147,22 @@ def flat(low: int, high: int) -> bytes:
 def test_display_settings_make_dark_and_overexposed_images_readable(
     shared_aws: Any, open_page: Any, low: int, high: int
 ) -> None:
-    _, page, hand = open_job(shared_aws, open_page, f"tone-{low}", photo=flat(low, high))
+    _, page, pointer = open_job(shared_aws, open_page, f"tone-{low}", photo=flat(low, high))
     page.keyboard.press("b")
     for _ in range(6):
         page.keyboard.press("w")
-    hand.drag((50.3, 50.4), (50.3, 50.4))
+    pointer.drag((50.3, 50.4), (50.3, 50.4))
     page.mouse.move(2, 2)
     stage = page.locator(".stage").bounding_box()
 
     def look() -> tuple[float, float, tuple[int, ...], tuple[int, ...]]:
         """Median gray, 10-90 % spread, color beside the image, color of the labeled area."""
-        (left, top), (right, bottom) = hand.at(5, 100), hand.at(315, 230)
+        (left, top), (right, bottom) = pointer.at(5, 100), pointer.at(315, 230)
         shown = pixels(page)
         picture = shown[round(top) : round(bottom), round(left) : round(right)].mean(2)
         beside = tuple(int(v) for v in shown[round(stage["y"]) + 8, round(stage["x"]) + 8])
         ends = np.percentile(picture, [10, 90])
-        return float(np.median(picture)), float(ends[1] - ends[0]), beside, colour_at(page, hand, 50, 50)
+        return float(np.median(picture)), float(ends[1] - ends[0]), beside, colour_at(page, pointer, 50, 50)
 
     median, spread, beside, ink = look()
     for _ in range(8):
@@ -179,59 +179,59 @@ def test_display_settings_make_dark_and_overexposed_images_readable(
 
 
 def test_locked_and_hidden_labels_keep_their_pixels(shared_aws: Any, open_page: Any) -> None:
-    desk, page, hand = open_job(shared_aws, open_page, "states")
+    portal_job, page, pointer = open_job(shared_aws, open_page, "states")
     page.keyboard.press("b")
     places = [(60.3, 60.4), (120.3, 60.4), (180.3, 60.4)]
     for n, place in enumerate(places, start=1):
         page.keyboard.press(str(n))
-        hand.drag(place, place)
+        pointer.drag(place, place)
     page.keyboard.press("1")
     page.keyboard.press("Shift+D")
     row = page.locator(".row").filter(has_text="dog")
     row.hover()
     row.get_by_role("button", name="Hide: dog").click()
     page.mouse.move(2, 2)
-    shown = colour_at(page, hand, 120, 60)
-    hand.drag((40.3, 60.4), (50.3, 60.4))
+    shown = colour_at(page, pointer, 120, 60)
+    pointer.drag((40.3, 60.4), (50.3, 60.4))
     expect(page.locator(".message")).to_have_text("“cat” is locked: unlock it to change it.")
     page.keyboard.press("3")
-    hand.drag((30.3, 60.4), (200.3, 60.4))  # over all three
+    pointer.drag((30.3, 60.4), (200.3, 60.4))  # over all three
     page.mouse.move(2, 2)
-    assert colour_at(page, hand, 120, 60) == shown != (0x1F, 0x77, 0xB4)
+    assert colour_at(page, pointer, 120, 60) == shown != (0x1F, 0x77, 0xB4)
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+Shift+z")
     expected = np.zeros((240, 320), np.uint8)
     hull(expected, (30.3, 60.4), (200.3, 60.4), 4, value=3)
     disc(expected, *places[0], 4, value=1)
     disc(expected, *places[1], 4, value=2)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 def test_one_label_can_be_shown_alone(shared_aws: Any, open_page: Any) -> None:
-    _, page, hand = open_job(shared_aws, open_page, "alone")
+    _, page, pointer = open_job(shared_aws, open_page, "alone")
     page.keyboard.press("b")
     for key, place in (("1", (60.3, 60.4)), ("2", (120.3, 60.4))):
         page.keyboard.press(key)
-        hand.drag(place, place)
+        pointer.drag(place, place)
     page.mouse.move(2, 2)
-    both = colour_at(page, hand, 60, 60), colour_at(page, hand, 120, 60)
+    both = colour_at(page, pointer, 60, 60), colour_at(page, pointer, 120, 60)
     page.keyboard.press("Shift+S")
-    assert colour_at(page, hand, 120, 60) == both[1]
-    assert colour_at(page, hand, 60, 60) != both[0]
+    assert colour_at(page, pointer, 120, 60) == both[1]
+    assert colour_at(page, pointer, 60, 60) != both[0]
     expect(page.locator(".hidden-label .name")).to_have_text(["cat", "sea turtle"])
     page.keyboard.press("Shift+S")
-    assert (colour_at(page, hand, 60, 60), colour_at(page, hand, 120, 60)) == both
+    assert (colour_at(page, pointer, 60, 60), colour_at(page, pointer, 120, 60)) == both
 
 
 def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"0.png": PHOTO}, job="over", time_limit=400)
+    portal_job = make_job(shared_aws, {"0.png": PHOTO}, job="over", time_limit=400)
     page = open_page()
     page.clock.install()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
     page.keyboard.press("b")
-    hand.drag((60.3, 60.4), (60.3, 60.4))
+    pointer.drag((60.3, 60.4), (60.3, 60.4))
     expect(page.locator("#saved")).to_have_text("Saved")
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if "/answer" in request.url else None)
@@ -240,7 +240,7 @@ def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(s
     expect(alert).to_contain_text("The time for this image is over. Your drawing is kept.")
     submit(page)
     page.keyboard.press("Control+z")
-    hand.drag((160.3, 60.4), (160.3, 60.4))
+    pointer.drag((160.3, 60.4), (160.3, 60.4))
     for name in ("Submit", "Decline"):
         expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
     assert sent == []
@@ -248,7 +248,7 @@ def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(s
     expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 60.3, 60.4, 4, value=1)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 TURN = """async ([orientation, width, height]) => {
@@ -277,9 +277,9 @@ def test_every_exif_orientation_is_shown_as_pillow_turns_it(shared_aws: Any, ope
 
 
 def test_all_tools_labels_and_settings_are_reachable_on_a_phone(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"0.png": PHOTO}, job="reach", labels=MANY)
+    portal_job = make_job(shared_aws, {"0.png": PHOTO}, job="reach", labels=MANY)
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     tools = page.locator(".tool:visible")
     for n in range(tools.count()):
@@ -301,14 +301,14 @@ def test_all_tools_labels_and_settings_are_reachable_on_a_phone(shared_aws: Any,
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_accessibility_checker_finds_no_violation_on_a_phone(shared_aws: Any, open_page: Any, scheme: str) -> None:
-    desk = make_job(shared_aws, {"0.png": PHOTO}, job=f"axe-{scheme}", labels=MANY, time_limit=400)
+    portal_job = make_job(shared_aws, {"0.png": PHOTO}, job=f"axe-{scheme}", labels=MANY, time_limit=400)
     page = open_page(bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 844}, has_touch=True)
     page.clock.install()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.get_by_role("button", name="Polygon").tap()
     for corner in ((20, 20), (80, 20), (80, 80)):
-        page.touchscreen.tap(*Hand(page, 320, 240).at(*corner))
+        page.touchscreen.tap(*Pointer(page, 320, 240).at(*corner))
     expect(page.get_by_role("button", name="Done", exact=True)).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Labels and settings").tap()

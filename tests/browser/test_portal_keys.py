@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 
 LOOK_UP = """async () => {
   const { drawingActions, labelKey, verdictActions } = await import("/_portal/static/annotate/actions.js");
@@ -27,9 +27,9 @@ LOOK_UP = """async () => {
 
 def open_task(aws: Any, open_page: Any, job: str, **settings: Any) -> Any:
     """A worker's page with one image of 320 x 240."""
-    desk = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
+    portal_job = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
     page = open_page(**settings)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     return page
 
@@ -47,10 +47,10 @@ def test_keys_are_unique_and_each_of_255_labels_has_one(shared_aws: Any, open_pa
 
 def test_a_hint_names_the_current_key(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "hints")
-    hand, hint = Hand(page, 320, 240), page.locator(".hint")
+    pointer, hint = Pointer(page, 320, 240), page.locator(".hint")
     page.keyboard.press("p")
     for corner in ((20.25, 20.25), (80.25, 20.25), (80.25, 80.25)):
-        hand.click(*corner)
+        pointer.click(*corner)
     expect(hint).to_contain_text("3 corners. Close with Enter,")
     page.keyboard.press("ArrowLeft")  # with the crosshair on the image, Enter sets a corner
     expect(hint).to_contain_text("Close with C,")
@@ -84,7 +84,7 @@ def test_the_key_sheet_and_the_buttons_show_the_same_keys(shared_aws: Any, open_
 def test_enter_presses_the_focused_button(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "focused")
     page.keyboard.press("p")
-    Hand(page, 320, 240).click(20.25, 20.25)
+    Pointer(page, 320, 240).click(20.25, 20.25)
     page.get_by_role("button", name="Brush", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
@@ -92,12 +92,12 @@ def test_enter_presses_the_focused_button(shared_aws: Any, open_page: Any) -> No
 
 def test_an_open_shape_can_be_ended_by_buttons_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
     page = open_task(shared_aws, open_page, "offers", has_touch=True, viewport={"width": 390, "height": 844})
-    hand, hint = Hand(page, 320, 240), page.locator(".hint")
+    pointer, hint = Pointer(page, 320, 240), page.locator(".hint")
     page.get_by_role("button", name="Polygon").tap()
-    page.touchscreen.tap(*hand.at(20.25, 20.25))
+    page.touchscreen.tap(*pointer.at(20.25, 20.25))
     expect(hint).to_contain_text("1 corner. Tap the first one")
     for corner in ((80.25, 20.25), (80.25, 80.25), (20.25, 80.25)):
-        page.touchscreen.tap(*hand.at(*corner))
+        page.touchscreen.tap(*pointer.at(*corner))
     page.get_by_role("button", name="Remove point").tap()
     expect(hint).to_contain_text("3 corners.")
     page.get_by_role("button", name="Done", exact=True).tap()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 from test_portal_whole_job import disc, leave_empty_handed, submit
 
 BACK = "Your earlier work on this image was restored."
@@ -16,7 +16,7 @@ BACK = "Your earlier work on this image was restored."
 def dab(page: Any, x: float, y: float) -> None:
     """Draw a dot of eight pixels, and wait until the page reports it as saved."""
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((x, y), (x, y))
+    Pointer(page, 320, 240).drag((x, y), (x, y))
     expect(page.locator("#saved")).to_have_text("Saved")
 
 
@@ -35,9 +35,9 @@ def restart_later(aws: Any, sql: str = "") -> None:
 
 
 def test_a_killed_server_loses_nothing_drawn(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="killed")
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="killed")
     page = open_page(expect_errors=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     dab(page, 50.3, 50.4)
     local_aws.kill9()
@@ -51,15 +51,15 @@ def test_a_killed_server_loses_nothing_drawn(local_aws: Any, open_page: Any) -> 
     expect(page.get_by_role("alert")).to_contain_text("Not sent yet")
     restart_later(local_aws)
     leave_empty_handed(page)
-    desk.await_status()
-    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4), (100.3, 50.4), (150.3, 50.4)))
-    assert len(desk.answers()) == 1
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4), (100.3, 50.4), (150.3, 50.4)))
+    assert len(portal_job.answers()) == 1
 
 
 def test_an_expired_lease_is_reported_at_submit_and_its_drawing_restored_later(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late")
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late")
     page = open_page(expect_errors=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     dab(page, 50.3, 50.4)
     local_aws.kill9()
@@ -70,24 +70,24 @@ def test_an_expired_lease_is_reported_at_submit_and_its_drawing_restored_later(l
     expect(page.locator(".message")).to_have_text(BACK)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4)))
 
 
 def test_an_object_labeled_by_another_worker_meanwhile_is_not_labeled_twice(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob"))
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob"))
     slow, quick = open_page(expect_errors=True), open_page(expect_errors=True)
-    enter(slow, desk.links["Ada"])
+    enter(slow, portal_job.links["Ada"])
     begin(slow)
     dab(slow, 50.3, 50.4)
     local_aws.kill9()
     restart_later(local_aws, "UPDATE labeling_tasks SET expires = ?")
-    enter(quick, desk.links["Bob"])
+    enter(quick, portal_job.links["Bob"])
     begin(quick)
     dab(quick, 200.3, 50.4)
     submit(quick)
     leave_empty_handed(quick)
-    desk.await_status()
+    portal_job.await_status()
     submit(slow)
     expect(slow.get_by_role("alert")).to_contain_text("The answer was not taken")
     slow.get_by_role("button", name="Take it again").click()
@@ -96,5 +96,5 @@ def test_an_object_labeled_by_another_worker_meanwhile_is_not_labeled_twice(loca
     )
     slow.get_by_role("button", name="Next image").click()
     leave_empty_handed(slow)
-    assert np.array_equal(desk.masks()[0], dots((200.3, 50.4)))
-    assert len(desk.answers()) == 1
+    assert np.array_equal(portal_job.masks()[0], dots((200.3, 50.4)))
+    assert len(portal_job.answers()) == 1

@@ -8,40 +8,40 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 from test_portal_touch import Fingers, take
 from test_portal_whole_job import disc, leave_empty_handed, submit
 
 ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.pending.size"
 MAP = "() => document.querySelector('crowd-semantic-segmentation').map.data.join('')"
-EMPTIED = """() => { const desk = document.querySelector("crowd-semantic-segmentation");
-  while (desk.history.cursor) desk.history.undo();
-  desk.map.data.fill(0); desk.map.recount(); desk.refresh(); desk.view.redraw(); }"""
+EMPTIED = """() => { const editor = document.querySelector("crowd-semantic-segmentation");
+  while (portal_job.history.cursor) portal_job.history.undo();
+  editor.map.data.fill(0); editor.map.recount(); editor.refresh(); editor.view.redraw(); }"""
 DOTS = ".marks .click, .marks .corner"
 
 
 @pytest.fixture(scope="module")
 def task(shared_aws: Any, chromium: Any) -> Iterator[Any]:
-    """(desk, page): a photograph of a disc of radius 60 around (160.5, 120.5), for every test that does not submit."""
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="outlines")
+    """(portal_job, page): a photograph of a disc of radius 60 around (160.5, 120.5), for tests that do not submit."""
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="outlines")
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(60_000)
     page = context.new_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    yield desk, page
+    yield portal_job, page
     context.close()
 
 
 @pytest.fixture
 def work(task: Any) -> Any:
-    """(page, hand) with nothing drawn and auto-segment selected."""
+    """(page, pointer) with nothing drawn and auto-segment selected."""
     page = task[1]
     page.unroute_all()
     page.keyboard.press("Escape")
     page.evaluate(EMPTIED)
     page.keyboard.press("a")
-    return page, Hand(page, 320, 240)
+    return page, Pointer(page, 320, 240)
 
 
 def true_disc() -> np.ndarray:
@@ -60,24 +60,24 @@ def iou(mask: np.ndarray, true: np.ndarray) -> float:
     return float(((mask > 0) & (true > 0)).sum() / ((mask > 0) | (true > 0)).sum())
 
 
-def finish(desk: Any, page: Any) -> np.ndarray:
+def finish(portal_job: Any, page: Any) -> np.ndarray:
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    (mask,) = desk.masks()
+    portal_job.await_status()
+    (mask,) = portal_job.masks()
     return mask  # type: ignore[no-any-return]
 
 
-def right_click(page: Any, hand: Hand, x: float, y: float) -> None:
-    page.mouse.click(*hand.at(x, y), button="right")
+def right_click(page: Any, pointer: Pointer, x: float, y: float) -> None:
+    page.mouse.click(*pointer.at(x, y), button="right")
 
 
 def test_one_click_gives_an_outline_and_starting_the_next_object_accepts_it(work: Any) -> None:
-    page, hand = work
-    hand.click(160, 120)
+    page, pointer = work
+    pointer.click(160, 120)
     first = drawn(page)
     assert iou(first, true_disc()) > 0.8
-    hand.drag((20, 20), (50, 40))  # a box far from it
+    pointer.drag((20, 20), (50, 40))  # a box far from it
     expect(page.locator(".marks .corner")).to_have_count(2)
     drawn(page)
     page.keyboard.press("Escape")
@@ -85,15 +85,15 @@ def test_one_click_gives_an_outline_and_starting_the_next_object_accepts_it(work
 
 
 def test_corrective_clicks_are_shown_as_dots_and_undone_one_by_one(work: Any) -> None:
-    page, hand = work
-    hand.drag((98, 58), (223, 183))
+    page, pointer = work
+    pointer.drag((98, 58), (223, 183))
     states = [drawn(page)]
     for x, y in ((160, 80), (200, 120)):
-        right_click(page, hand, x, y)
+        right_click(page, pointer, x, y)
         states.append(drawn(page))
         assert states[-1][y, x] == 0
     page.keyboard.down("Alt")
-    hand.click(130, 120)
+    pointer.click(130, 120)
     page.keyboard.up("Alt")
     states.append(drawn(page))
     expect(page.locator(".marks .outside")).to_have_count(3)
@@ -109,20 +109,20 @@ def test_corrective_clicks_are_shown_as_dots_and_undone_one_by_one(work: Any) ->
 
 
 def test_a_dot_can_be_dragged_and_deleted_by_a_click(work: Any) -> None:
-    page, hand = work
-    hand.drag((98, 58), (223, 183))
+    page, pointer = work
+    pointer.drag((98, 58), (223, 183))
     whole = drawn(page)
-    right_click(page, hand, 160, 80)
+    right_click(page, pointer, 160, 80)
     removed = drawn(page)
-    page.mouse.move(*hand.at(160, 80))
+    page.mouse.move(*pointer.at(160, 80))
     expect(page.locator(".hint")).to_contain_text("delete")
-    hand.drag((160, 80), (160, 160))
+    pointer.drag((160, 80), (160, 160))
     moved = drawn(page)
     assert moved[160, 160] == 0
     assert moved[80, 160] == 1
     page.keyboard.press("Control+z")
     assert np.array_equal(drawn(page), removed)
-    hand.click(160, 80)
+    pointer.click(160, 80)
     expect(page.locator(".marks .outside")).to_have_count(0)
     assert np.array_equal(drawn(page), whole)
 
@@ -130,61 +130,61 @@ def test_a_dot_can_be_dragged_and_deleted_by_a_click(work: Any) -> None:
 def test_clicks_are_accepted_during_a_request_and_a_failed_request_undoes_one_click(
     work: Any,
 ) -> None:
-    page, hand = work
-    hand.drag((98, 58), (223, 183))
-    right_click(page, hand, 160, 80)  # before the answer
+    page, pointer = work
+    pointer.drag((98, 58), (223, 183))
+    right_click(page, pointer, 160, 80)  # before the answer
     before = drawn(page)
     assert before[80, 160] == 0
     page.route("**/autosegment", lambda route: route.fulfill(status=500, json={"message": "no"}))
-    right_click(page, hand, 160, 160)
+    right_click(page, pointer, 160, 160)
     expect(page.locator(".message")).to_contain_text("Auto-segment failed")
     expect(page.locator(".marks .outside")).to_have_count(1)
     assert np.array_equal(drawn(page), before)
 
 
 def test_submitting_waits_for_a_requested_outline(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="at-once")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="at-once")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    Hand(page, 320, 240).drag((98, 58), (223, 183))
-    assert iou(finish(desk, page), true_disc()) > 0.8
+    Pointer(page, 320, 240).drag((98, 58), (223, 183))
+    assert iou(finish(portal_job, page), true_disc()) > 0.8
 
 
 def test_add_and_remove_can_be_chosen_by_touch_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="finger-outlines")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="finger-outlines")
     page = open_page(viewport={"width": 1024, "height": 768}, has_touch=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
     take(page, "Auto-segment")
-    Fingers(page).drag(hand.at(98, 58), hand.at(150, 100), hand.at(223, 183))
+    Fingers(page).drag(pointer.at(98, 58), pointer.at(150, 100), pointer.at(223, 183))
     whole = drawn(page)
     assert iou(whole, true_disc()) > 0.8
-    Fingers(page).spread(hand.at(160, 120), 120, 120, to=hand.at(170, 120))  # sets no dot
+    Fingers(page).spread(pointer.at(160, 120), 120, 120, to=pointer.at(170, 120))  # sets no dot
     page.keyboard.press("r")
     take(page, "Remove")
-    page.touchscreen.tap(*hand.at(160, 90))
+    page.touchscreen.tap(*pointer.at(160, 90))
     assert drawn(page)[90, 160] == 0
-    page.touchscreen.tap(*hand.at(160, 90))  # on the dot
+    page.touchscreen.tap(*pointer.at(160, 90))  # on the dot
     assert np.array_equal(drawn(page), whole)
 
 
 def test_a_polygon_can_subtract_and_its_corners_can_be_moved_after_closing(work: Any) -> None:
-    page, hand = work
+    page, pointer = work
     page.keyboard.press("p")
     for corner in ((40.25, 40.25), (120.25, 40.25), (120.25, 100.25), (40.25, 100.25)):
-        hand.click(*corner)
+        pointer.click(*corner)
     page.keyboard.press("Enter")
-    hand.drag((120.25, 100.25), (140.25, 100.25))
-    hand.drag((80.25, 40.25), (80.25, 30.25))  # a side gets a corner
-    hand.click(80.25, 30.25)  # which is deleted again
+    pointer.drag((120.25, 100.25), (140.25, 100.25))
+    pointer.drag((80.25, 40.25), (80.25, 30.25))  # a side gets a corner
+    pointer.click(80.25, 30.25)  # which is deleted again
     page.keyboard.press("Enter")
     page.keyboard.down("Alt")
-    hand.click(60.25, 60.25)
+    pointer.click(60.25, 60.25)
     page.keyboard.up("Alt")
     for corner in ((80.25, 60.25), (80.25, 80.25), (60.25, 80.25)):
-        hand.click(*corner)
+        pointer.click(*corner)
     page.keyboard.press("Enter")
     expected = np.zeros((240, 320), np.uint8)
     ys, xs = np.mgrid[:240, :320] + 0.5
@@ -194,12 +194,12 @@ def test_a_polygon_can_subtract_and_its_corners_can_be_moved_after_closing(work:
 
 
 def test_scissors_follow_an_edge_between_the_clicked_points(work: Any) -> None:
-    page, hand = work
+    page, pointer = work
     page.keyboard.press("Shift+P")
     for place in ((160.5, 60.5), (220.5, 120.5), (160.5, 180.5), (100.5, 120.5)):
         with page.expect_response("**/scissors"):
-            hand.click(*place)
-            page.mouse.move(*hand.at(place[0] + 1, place[1] + 1))
+            pointer.click(*place)
+            page.mouse.move(*pointer.at(place[0] + 1, place[1] + 1))
     page.keyboard.press("Enter")
     page.wait_for_function(
         "() => document.querySelector('crowd-semantic-segmentation').tools.scissors.paths.filter((p) => "
@@ -210,13 +210,13 @@ def test_scissors_follow_an_edge_between_the_clicked_points(work: Any) -> None:
 
 
 def test_a_shift_click_draws_a_straight_line_from_the_last_stroke(work: Any) -> None:
-    page, hand = work
+    page, pointer = work
     page.keyboard.press("b")
-    hand.drag((40.3, 40.4), (40.3, 40.4))
+    pointer.drag((40.3, 40.4), (40.3, 40.4))
     page.keyboard.down("Shift")
-    page.mouse.move(*hand.at(150, 100))
+    page.mouse.move(*pointer.at(150, 100))
     expect(page.locator(".marks polyline")).to_have_count(2)
-    hand.click(200.3, 40.4)
+    pointer.click(200.3, 40.4)
     page.keyboard.up("Shift")
     expected = np.zeros((240, 320), np.uint8)
     ys, xs = np.mgrid[:240, :320] + 0.5
@@ -228,7 +228,7 @@ def test_a_shift_click_draws_a_straight_line_from_the_last_stroke(work: Any) -> 
 def test_a_region_can_grow_shrink_and_lose_holes_and_specks_without_changing_others(
     work: Any,
 ) -> None:
-    page, hand = work
+    page, pointer = work
     page.evaluate(
         """() => { const { map } = document.querySelector("crowd-semantic-segmentation");
         const put = (x0, y0, x1, y1, v) => {
@@ -239,7 +239,7 @@ def test_a_region_can_grow_shrink_and_lose_holes_and_specks_without_changing_oth
     )
     page.keyboard.press("g")
     start = drawn(page)
-    hand.click(60, 60)  # grow by 1
+    pointer.click(60, 60)  # grow by 1
     grown = drawn(page)
     assert (grown[49, 50:100] == 1).all()
     assert (grown[50:100, 100] == 2).all()
@@ -248,14 +248,14 @@ def test_a_region_can_grow_shrink_and_lose_holes_and_specks_without_changing_oth
     assert np.array_equal(drawn(page), start)
     for option in ("Fill holes", "Remove specks", "Shrink"):
         page.get_by_role("button", name=option).click()
-        hand.click(60, 60)
+        pointer.click(60, 60)
     page.keyboard.press("]")
     expect(page.locator(".hint")).to_contain_text("2 px narrower")
     expected = np.zeros_like(start)
     expected[51:99, 51:99], expected[50:100, 100:130] = 1, 2
     assert np.array_equal(drawn(page), expected)
     page.get_by_role("button", name="Smooth").click()
-    hand.click(60, 60)
+    pointer.click(60, 60)
     smooth = drawn(page)
     assert smooth[51, 51] == 0
     page.keyboard.press("Control+z")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 from test_portal_pages import violations
 from test_portal_whole_job import leave_empty_handed, submit, submit_and_await_next
 
@@ -23,7 +23,7 @@ def own(page: Any, aws: Any, job: str = "") -> None:
 
 def dab(page: Any, x: float = 60.3, y: float = 60.4) -> None:
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((x, y), (x, y))
+    Pointer(page, 320, 240).drag((x, y), (x, y))
 
 
 def test_a_worker_can_be_added_and_paused_on_the_page(local_aws: Any, open_page: Any) -> None:
@@ -40,7 +40,7 @@ def test_a_worker_can_be_added_and_paused_on_the_page(local_aws: Any, open_page:
     owner.get_by_role("button", name="Pause Zoë Quick").click()
     expect(owner.get_by_role("rowheader", name="Zoë Quick (paused)")).to_be_visible()
     dab(person)
-    submit(person)  # what is in hand is still taken
+    submit(person)  # a leased task can still be submitted
     expect(person.get_by_text("Zoë Quick is paused")).to_be_visible()
     owner.get_by_role("button", name="Resume Zoë Quick").click()
     expect(owner.get_by_role("rowheader", name="Zoë Quick", exact=True)).to_be_visible()
@@ -81,15 +81,17 @@ def test_a_duplicate_name_is_reported_beside_the_field(local_aws: Any, open_page
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_answers_can_be_zoomed_and_compared_with_keys(local_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"close-{scheme}"
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job, workers=("Ada", "Bob"), per_object=2)
+    portal_job = make_job(
+        local_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job, workers=("Ada", "Bob"), per_object=2
+    )
     for name, x in (("Ada", 60.3), ("Bob", 64.3)):
         page = open_page()
-        enter(page, desk.links[name])
+        enter(page, portal_job.links[name])
         begin(page)
         dab(page, x)
         submit(page)
         leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     owner = open_page(bypass_csp=True, color_scheme=scheme)
     own(owner, local_aws, job)
     owner.get_by_role("button", name=f"Ada {job},").click()
@@ -107,17 +109,17 @@ def test_answers_can_be_zoomed_and_compared_with_keys(local_aws: Any, open_page:
 
 
 def test_the_figures_of_each_worker_can_be_downloaded_as_csv(local_aws: Any, open_page: Any, tmp_path: Path) -> None:
-    desk = make_job(
+    portal_job = make_job(
         local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="sheet", workers=("=Ada", "Bob"), per_object=2
     )
     for name in ("=Ada", "Bob"):
         page = open_page()
-        enter(page, desk.links[name])
+        enter(page, portal_job.links[name])
         begin(page)
         dab(page)
         submit(page)
         leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     owner = open_page(accept_downloads=True)
     own(owner, local_aws, "sheet")
     with owner.expect_download() as download:
@@ -131,9 +133,9 @@ def test_the_figures_of_each_worker_can_be_downloaded_as_csv(local_aws: Any, ope
 
 
 def test_a_worker_sees_their_progress_and_returns_to_the_leased_task(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}, job="far")
+    portal_job = make_job(local_aws, {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}, job="far")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     expect(page.locator("#progress")).to_have_text("0 done · 2 left")
     dab(page)
@@ -142,16 +144,16 @@ def test_a_worker_sees_their_progress_and_returns_to_the_leased_task(local_aws: 
     page.keyboard.press("Control+y")
     submit_and_await_next(page)
     expect(page.locator("#progress")).to_have_text("1 done · 1 left")
-    page.get_by_role("link", name="gtseg").click()  # the last image is in hand, and nobody else's
+    page.get_by_role("link", name="gtseg").click()  # the last image is leased by this worker
     page.get_by_role("link", name="Continue").click()
     page.locator("[data-ready]").wait_for()
 
 
 def test_the_time_left_is_correct_on_a_computer_with_a_wrong_clock(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="clock")
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="clock")
     page = open_page()
     page.clock.install(time="2031-01-01T12:00:00Z")
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.clock.run_for(2000)
     expect(page.locator("#timer")).to_contain_text("59:")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import TEMPLATE, Hand, begin, draw_photo, encode, enter, make_job, png_of
+from portal_helpers import TEMPLATE, Pointer, begin, draw_photo, encode, enter, make_job, png_of
 from test_portal_whole_job import disc, leave_empty_handed, submit, submit_and_await_next
 
 AXE = Path(__file__).resolve().parents[1] / "data" / "axe-core" / "axe.min.js"
@@ -27,11 +27,11 @@ def violations(page: Any) -> list[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_accessibility_checker_finds_no_violation_on_any_page(shared_aws: Any, open_page: Any, scheme: str) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
-    desk = make_job(shared_aws, images, job=f"axe-{scheme}")
+    portal_job = make_job(shared_aws, images, job=f"axe-{scheme}")
     page = open_page(bypass_csp=True, color_scheme=scheme)
     page.goto(f"{shared_aws.url}/_portal/signin")
     assert violations(page) == []
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     page.get_by_role("link", name="Start").wait_for()
     assert violations(page) == []
     page.get_by_role("link", name="Start").click()
@@ -39,7 +39,7 @@ def test_an_accessibility_checker_finds_no_violation_on_any_page(shared_aws: Any
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((60, 60), (120, 80))
+    Pointer(page, 320, 240).drag((60, 60), (120, 80))
     expect(page.locator("#saved")).to_have_text("Saved")
     assert violations(page) == []
     page.keyboard.press("?")
@@ -70,11 +70,11 @@ EVIL = """<script>window.pwned = 1</script><style>body { display: none }</style>
 
 
 def test_a_templates_scripts_do_not_run_and_it_loads_nothing_external(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="evil", template=EVIL)
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="evil", template=EVIL)
     page = open_page(expect_errors=True)
     asked: list[str] = []
     page.on("requestfinished", lambda request: asked.append(request.url))
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page, instructions=False)
     page.get_by_text("Mind the").click()
     page.get_by_text("link", exact=True).hover()
@@ -87,30 +87,30 @@ def test_a_templates_scripts_do_not_run_and_it_loads_nothing_external(shared_aws
     )
     assert all(url.startswith((shared_aws.url, "blob:", "data:")) for url in asked), asked
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
+    Pointer(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    assert "annotatedResult" in desk.answers()[0]["answerContent"]
+    portal_job.await_status()
+    assert "annotatedResult" in portal_job.answers()[0]["answerContent"]
 
 
 def test_the_error_of_a_template_that_cannot_be_shown_is_displayed(shared_aws: Any, open_page: Any) -> None:
     template = TEMPLATE.replace("crowd-semantic-segmentation", "crowd-bounding-box")
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="other", template=template)
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="other", template=template)
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     page.get_by_role("link", name="Start").click()
     expect(page.get_by_text("has no <crowd-semantic-segmentation>")).to_be_visible()
 
 
 def test_the_page_warns_before_the_time_limit_and_restores_the_drawing(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="time", time_limit=400)
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="time", time_limit=400)
     page = open_page()
     page.clock.install()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
+    Pointer(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
     expect(page.locator("#saved")).to_have_text("Saved")
     page.clock.fast_forward("02:30")
     expect(page.get_by_role("alert")).to_contain_text("5 minutes left")
@@ -137,22 +137,22 @@ def test_an_earlier_mask_is_loaded_and_changes_to_it_are_reported(shared_aws: An
     shared_aws.client("s3").create_bucket(Bucket="labels")
     shared_aws.client("s3").put_object(Bucket="labels", Key="prior.png", Body=encode(image, "PNG"))
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
-    desk = make_job(shared_aws, images, job="adjust", template=ADJUST)
+    portal_job = make_job(shared_aws, images, job="adjust", template=ADJUST)
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     submit_and_await_next(page)  # the first as it is
     page.keyboard.press("3")
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((20.3, 20.4), (20.3, 20.4))
+    Pointer(page, 320, 240).drag((20.3, 20.4), (20.3, 20.4))
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    first, second = desk.masks()
+    portal_job.await_status()
+    first, second = portal_job.masks()
     assert np.array_equal(first, prior)
     disc(prior, 20.3, 20.4, 4, value=3)
     assert np.array_equal(second, prior)
-    values = [answer["answerContent"]["crowd-semantic-segmentation"] for answer in desk.answers()]
+    values = [answer["answerContent"]["crowd-semantic-segmentation"] for answer in portal_job.answers()]
     assert sorted(value["initialValueModified"] for value in values) == [False, True]
     assert json.dumps(values[0]["labelMappings"]["cat"]) == '{"color": "#1f77b4"}'
-    assert png_of(desk.answers()[0]).shape == (240, 320, 4)
+    assert png_of(portal_job.answers()[0]).shape == (240, 320, 4)

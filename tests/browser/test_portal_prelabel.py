@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import Desk, Hand, ask, begin, enter
+from portal_helpers import Pointer, PortalJob, ask, begin, enter
 from test_portal_whole_job import disc, leave_empty_handed, submit, submit_and_await_next
 
 SIZE = (160, 120)
@@ -97,10 +97,10 @@ def test_predicted_masks_are_corrected_on_the_page_and_merged_into_the_dataset(
     expect(share).not_to_have_text("0%")
     submit_and_await_next(page)  # the first is right as it is
     page.keyboard.press("b")
-    Hand(page, *SIZE).drag((10.3, 10.4), (10.3, 10.4))
+    Pointer(page, *SIZE).drag((10.3, 10.4), (10.3, 10.4))
     submit(page)
     leave_empty_handed(page)
-    Desk(aws, job["name"]).await_status()
+    PortalJob(aws, job["name"]).await_status()
 
     pupil.gtseg("watch")
     pupil.gtseg("dataset", "--yes")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from portal_person import begin, draw_photo, encode, enter, make_job
+from portal_helpers import begin, draw_photo, encode, enter, make_job
 from test_portal_owner import dab, own
 from test_portal_pages import violations
 from test_portal_verdict import make_verification, open_verdict
@@ -32,15 +32,15 @@ def test_a_verification_shows_verdicts_comments_and_workers_and_suggests_adjust(
     shared_aws: Any, open_page: Any, scheme: str
 ) -> None:
     job = f"shown-{scheme}"
-    desk = make_verification(shared_aws, job)
+    portal_job = make_verification(shared_aws, job)
     judge = open_page()
-    open_verdict(judge, desk.links["Judge"])
+    open_verdict(judge, portal_job.links["Judge"])
     judge.keyboard.press("2")
     judge.keyboard.press("n")
     judge.keyboard.type("the left ear")
     judge.keyboard.press("Control+Enter")
     leave_empty_handed(judge)
-    desk.await_status()
+    portal_job.await_status()
     owner = open_page(bypass_csp=True, color_scheme=scheme)
     own(owner, shared_aws, job)
     verdicts = owner.locator(".verdicts")
@@ -61,9 +61,9 @@ def test_a_verification_shows_verdicts_comments_and_workers_and_suggests_adjust(
 def test_objects_are_reviewed_with_one_key_each_and_bad_ones_downloaded_for_adjust(
     shared_aws: Any, open_page: Any
 ) -> None:
-    desk = make_job(shared_aws, PICTURES, job="reviewed", labels=("cat", "dog"))
+    portal_job = make_job(shared_aws, PICTURES, job="reviewed", labels=("cat", "dog"))
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     for number in range(3):
         page.keyboard.press("1")  # the label chosen before stays
@@ -73,7 +73,7 @@ def test_objects_are_reviewed_with_one_key_each_and_bad_ones_downloaded_for_adju
             dab(page, 100.3, 60.4)
         (submit if number == 2 else submit_and_await_next)(page)
     leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     owner = open_page()
     own(owner, shared_aws, "reviewed")
     owner.get_by_role("button", name="Review", exact=True).click()

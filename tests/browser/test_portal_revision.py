@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import expect
-from portal_person import Desk, Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, PortalJob, begin, draw_photo, encode, enter, make_job
 from test_portal_outages import dots
 from test_portal_owner import dab, own
 from test_portal_pages import violations
@@ -17,13 +17,13 @@ def pictures(*names: str) -> dict[str, bytes]:
     return {f"{name}.png": encode(draw_photo(), "PNG") for name in names}
 
 
-def start(aws: Any, open_page: Any, job: str, names: str, **more: Any) -> tuple[Desk, Any]:
+def start(aws: Any, open_page: Any, job: str, names: str, **more: Any) -> tuple[PortalJob, Any]:
     """Create a job over `count` images and open the first one as its worker."""
-    desk = make_job(aws, pictures(*names), job=job, **more)
+    portal_job = make_job(aws, pictures(*names), job=job, **more)
     page = open_page(bypass_csp=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    return desk, page
+    return portal_job, page
 
 
 def wait_ready(page: Any) -> None:
@@ -31,7 +31,7 @@ def wait_ready(page: Any) -> None:
 
 
 def test_the_last_answer_can_be_reopened_and_changed_and_counts_once(shared_aws: Any, open_page: Any) -> None:
-    desk, page = start(shared_aws, open_page, "back", "ab")
+    portal_job, page = start(shared_aws, open_page, "back", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
     dab(page, 200.3, 60.4)  # on the second image; it is there again afterwards
@@ -43,18 +43,18 @@ def test_the_last_answer_can_be_reopened_and_changed_and_counts_once(shared_aws:
     expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    first, second = desk.masks()
+    portal_job.await_status()
+    first, second = portal_job.masks()
     assert np.array_equal(first, dots((60.3, 60.4), (100.3, 60.4)))
     assert np.array_equal(second, dots((200.3, 60.4)))
-    assert len(desk.answers()) == 2
-    page.keyboard.press("Shift+B")  # no desk, no key
+    assert len(portal_job.answers()) == 2
+    page.keyboard.press("Shift+B")  # without an editor the key does nothing
     page.get_by_role("button", name="Back", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Your submitted answers can no longer be changed")
 
 
 def test_submitted_answers_are_listed_and_can_be_opened(shared_aws: Any, open_page: Any) -> None:
-    desk, page = start(shared_aws, open_page, "listed", "ab")
+    portal_job, page = start(shared_aws, open_page, "listed", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
     page.get_by_role("link", name="gtseg").click()
@@ -72,14 +72,14 @@ def test_submitted_answers_are_listed_and_can_be_opened(shared_aws: Any, open_pa
     dab(page, 60.3, 60.4)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    assert np.array_equal(desk.masks()[0], dots((60.3, 60.4)))
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((60.3, 60.4)))
     page.goto(f"{shared_aws.url}/_portal/submitted/listed")
     expect(page.get_by_text("Done: it cannot be changed any more")).to_have_count(2)
 
 
 def test_a_returned_answer_is_shown_with_the_owners_comment_and_the_drawing(shared_aws: Any, open_page: Any) -> None:
-    desk, page = start(shared_aws, open_page, "returned", "ab")
+    portal_job, page = start(shared_aws, open_page, "returned", "ab")
     dab(page, 60.3, 60.4)
     submit_and_await_next(page)
     owner = open_page()
@@ -97,21 +97,21 @@ def test_a_returned_answer_is_shown_with_the_owners_comment_and_the_drawing(shar
     dab(page, 100.3, 60.4)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    first, second = desk.masks()
+    portal_job.await_status()
+    first, second = portal_job.masks()
     assert np.array_equal(first, dots((60.3, 60.4), (100.3, 60.4)))
     assert np.array_equal(second, dots((200.3, 60.4)))
 
 
 def test_a_question_is_pinned_answered_and_read_while_the_image_is_skipped(shared_aws: Any, open_page: Any) -> None:
-    desk, page = start(shared_aws, open_page, "asked", "ab")
+    portal_job, page = start(shared_aws, open_page, "asked", "ab")
     page.keyboard.press("Shift+M")
-    Hand(page, 320, 240).click(160, 120)
+    Pointer(page, 320, 240).click(160, 120)
     page.get_by_label("Your question about this place").fill("Cat or fox?")
     page.get_by_role("button", name="Ask", exact=True).last.click()
     pin = page.get_by_role("button", name="Your question: Cat or fox?")
     expect(pin).to_be_visible()
-    box, stage = pin.bounding_box(), Hand(page, 320, 240).at(160, 120)
+    box, stage = pin.bounding_box(), Pointer(page, 320, 240).at(160, 120)
     assert abs(box["x"] + box["width"] / 2 - stage[0]) < 2
     page.keyboard.press("Shift+N")
     expect(pin).to_have_count(0)  # the other image
@@ -136,7 +136,7 @@ def test_a_question_is_pinned_answered_and_read_while_the_image_is_skipped(share
     dab(page, 60.3, 60.4)
     submit(page)
     leave_empty_handed(page)
-    assert desk.await_status()["LabelCounters"]["FailedNonRetryableError"] == 0
+    assert portal_job.await_status()["LabelCounters"]["FailedNonRetryableError"] == 0
 
 
 def test_a_reviewers_comment_is_shown_beside_the_image_to_correct(shared_aws: Any, open_page: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from portal_helpers import Pointer, begin, draw_photo, encode, enter, make_job
 from test_portal_whole_job import disc, hull, leave_empty_handed, submit
 
 Point = tuple[float, float]
@@ -66,14 +66,14 @@ class Pen:
 
 @pytest.fixture
 def tablet(shared_aws: Any, open_page: Any, request: pytest.FixtureRequest) -> Any:
-    """(desk, page, hand): a task on a tablet with the brush selected."""
+    """(portal_job, page, pointer): a task on a tablet with the brush selected."""
     job = request.node.name[:50].replace("_", "-").rstrip("-")
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
     page = open_page(**TABLET)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     take(page, "Brush")
-    return desk, page, Hand(page, 320, 240)
+    return portal_job, page, Pointer(page, 320, 240)
 
 
 def take(page: Any, tool: str) -> None:
@@ -86,72 +86,72 @@ def take(page: Any, tool: str) -> None:
         button.tap()
         with suppress(AssertionError):
             return expect(button).to_have_attribute("aria-pressed", "true", timeout=patience)
-    raise AssertionError(f"{tool} was tapped three times and is not in hand")
+    raise AssertionError(f"{tool} was tapped three times and is not in pointer")
 
 
-def finish(desk: Any, page: Any) -> np.ndarray:
+def finish(portal_job: Any, page: Any) -> np.ndarray:
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    (mask,) = desk.masks()
+    portal_job.await_status()
+    (mask,) = portal_job.masks()
     return mask  # type: ignore[no-any-return]
 
 
 def test_a_pinch_zooms_at_the_fingers_and_strokes_are_at_the_right_place(tablet: Any) -> None:
-    desk, page, hand = tablet
+    portal_job, page, pointer = tablet
     fingers = Fingers(page)
     whole = page.locator(".place").text_content()
-    middle, to = hand.at(160, 120), hand.at(150, 130)
+    middle, to = pointer.at(160, 120), pointer.at(150, 130)
     fingers.spread(middle, 120, 300, to=to)  # 2.5 times closer, and a little to the left and down
     expect(page.locator(".place")).not_to_have_text(whole)
 
     def at(x: float, y: float) -> Point:
-        (px, py), (mx, my) = hand.at(x, y), middle
+        (px, py), (mx, my) = pointer.at(x, y), middle
         return to[0] + 2.5 * (px - mx), to[1] + 2.5 * (py - my)
 
     fingers.drag(at(140.3, 110.4), at(150.3, 110.4), at(180.3, 110.4))
     expected = np.zeros((240, 320), np.uint8)
     hull(expected, (140.3, 110.4), (180.3, 110.4), 4, value=1)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 def test_the_first_finger_of_a_pinch_draws_nothing_and_sets_no_point(tablet: Any) -> None:
-    desk, page, hand = tablet
+    portal_job, page, pointer = tablet
     fingers = Fingers(page)
-    fingers.spread(hand.at(160, 120), 150, 150, to=hand.at(170, 120))
+    fingers.spread(pointer.at(160, 120), 150, 150, to=pointer.at(170, 120))
     take(page, "Polygon")
-    fingers.spread(hand.at(160, 120), 150, 150, to=hand.at(150, 120))
+    fingers.spread(pointer.at(160, 120), 150, 150, to=pointer.at(150, 120))
     expect(page.locator(".hint")).to_contain_text("corner after corner")
     page.keyboard.press("r")
     take(page, "Brush")
-    at = hand.at(60.3, 60.4)
+    at = pointer.at(60.3, 60.4)
     fingers.drag(at, at)
     expect(page.get_by_role("button", name="Undo")).to_be_enabled()
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 60.3, 60.4, 4, value=1)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 def test_a_pen_draws_and_a_touching_palm_does_not(tablet: Any) -> None:
-    desk, page, hand = tablet
-    Pen(page).drag(hand.at(50.3, 50.4), hand.at(60.3, 50.4), hand.at(90.3, 50.4))
-    Fingers(page).drag(hand.at(200, 200), hand.at(215, 190))  # moves the image, as the pen has been seen
+    portal_job, page, pointer = tablet
+    Pen(page).drag(pointer.at(50.3, 50.4), pointer.at(60.3, 50.4), pointer.at(90.3, 50.4))
+    Fingers(page).drag(pointer.at(200, 200), pointer.at(215, 190))  # moves the image, as the pen has been seen
     page.keyboard.press("r")
-    Pen(page).drag(hand.at(120.3, 150.4), hand.at(150.3, 150.4))
+    Pen(page).drag(pointer.at(120.3, 150.4), pointer.at(150.3, 150.4))
     expected = np.zeros((240, 320), np.uint8)
     hull(expected, (50.3, 50.4), (90.3, 50.4), 4, value=1)  # as wide under any pressure
     hull(expected, (120.3, 150.4), (150.3, 150.4), 4, value=1)
-    assert np.array_equal(finish(desk, page), expected)
+    assert np.array_equal(finish(portal_job, page), expected)
 
 
 def test_auto_segment_uses_taps_as_points(tablet: Any) -> None:
-    desk, page, hand = tablet
+    portal_job, page, pointer = tablet
     take(page, "Auto-segment")
     take(page, "Four points")
     for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):
-        page.touchscreen.tap(*hand.at(*point))
+        page.touchscreen.tap(*pointer.at(*point))
     expect(page.locator(".hint")).to_contain_text("missing")
     true = np.zeros((240, 320), np.uint8)
     disc(true, 160.5, 120.5, 60, value=1)
-    mask = finish(desk, page)
+    mask = finish(portal_job, page)
     assert (mask & true).sum() / (mask | true).sum() > 0.9

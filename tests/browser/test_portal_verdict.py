@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import Desk, Hand, ask, draw_photo, encode
+from portal_helpers import Pointer, PortalJob, ask, draw_photo, encode
 from test_portal_pages import violations
 
 from gtseg.settings.templates import read_template
@@ -18,7 +18,7 @@ from gtseg.settings.templates import read_template
 FUNCTION = "arn:aws:lambda:us-east-1:432418664414:function:{}-VerificationSemanticSegmentation"
 
 
-def make_verification(aws: Any, job: str) -> Desk:
+def make_verification(aws: Any, job: str) -> PortalJob:
     """A verification job over one image and its mask, and its worker."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="labels")
@@ -63,9 +63,9 @@ def make_verification(aws: Any, job: str) -> Desk:
         },
     )  # fmt: skip
     made = ask(aws, "POST", "/_portal/api/workers", {"name": f"Judge {job}", "team": "gtseg"})
-    desk = Desk(aws, job, {"Judge": f"{aws.url}/_portal/signin#{made['token']}"})
-    desk.await_status("InProgress")
-    return desk
+    portal_job = PortalJob(aws, job, {"Judge": f"{aws.url}/_portal/signin#{made['token']}"})
+    portal_job.await_status("InProgress")
+    return portal_job
 
 
 def open_verdict(page: Any, link: str) -> None:
@@ -77,15 +77,15 @@ def open_verdict(page: Any, link: str) -> None:
 
 def colour_at(page: Any, x: float, y: float) -> tuple[int, ...]:
     """RGB of the screen at image point (x, y)."""
-    left, top = Hand(page, 320, 240).at(x, y)
+    left, top = Pointer(page, 320, 240).at(x, y)
     clip = {"x": round(left), "y": round(top), "width": 1, "height": 1}
     return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB").getpixel((0, 0))  # type: ignore[no-any-return]
 
 
 def test_a_verdict_page_shows_image_and_mask_and_submits_verdict_and_comment(shared_aws: Any, open_page: Any) -> None:
-    desk = make_verification(shared_aws, "judging")
+    portal_job = make_verification(shared_aws, "judging")
     page = open_page()
-    open_verdict(page, desk.links["Judge"])
+    open_verdict(page, portal_job.links["Judge"])
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Choose good or bad first")
     for _ in range(6):
@@ -114,18 +114,18 @@ def test_a_verdict_page_shows_image_and_mask_and_submits_verdict_and_comment(sha
     expect(page.locator("crowd-image-classifier")).to_have_attribute("data-ready", "true")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible()
-    desk.await_status()
-    line = json.loads(desk.read("output.manifest")[0])
+    portal_job.await_status()
+    line = json.loads(portal_job.read("output.manifest")[0])
     assert line["judged"] == "1"
     assert line["judged-metadata"]["worker-feedback"] == [{"comment": "the ears"}]
 
 
 def test_a_mask_can_be_zoomed_before_it_is_judged(shared_aws: Any, open_page: Any) -> None:
-    desk = make_verification(shared_aws, "looking")
+    portal_job = make_verification(shared_aws, "looking")
     page = open_page()
-    open_verdict(page, desk.links["Judge"])
+    open_verdict(page, portal_job.links["Judge"])
     place = page.locator(".place")
-    at = Hand(page, 320, 240).at(100.5, 60.5)
+    at = Pointer(page, 320, 240).at(100.5, 60.5)
     page.mouse.move(*at)
     expect(place).to_contain_text("100, 60: cat")
     whole = place.text_content()
@@ -135,7 +135,7 @@ def test_a_mask_can_be_zoomed_before_it_is_judged(shared_aws: Any, open_page: An
     page.mouse.down()
     page.mouse.move(at[0] + 80, at[1] + 50, steps=4)
     page.mouse.up()
-    expect(place).to_contain_text("100, 60: cat")  # it went along with the hand
+    expect(place).to_contain_text("100, 60: cat")  # it went along with the pointer
     page.mouse.move(*at)
     expect(place).not_to_contain_text("100, 60: cat")
     page.keyboard.press("r")
@@ -152,9 +152,9 @@ def test_a_mask_can_be_zoomed_before_it_is_judged(shared_aws: Any, open_page: An
 def test_an_accessibility_checker_finds_no_violation_on_the_verdict_page(
     shared_aws: Any, open_page: Any, scheme: str, width: int
 ) -> None:
-    desk = make_verification(shared_aws, f"axe-verdict-{scheme}-{width}")
+    portal_job = make_verification(shared_aws, f"axe-verdict-{scheme}-{width}")
     page = open_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 800})
-    open_verdict(page, desk.links["Judge"])
+    open_verdict(page, portal_job.links["Judge"])
     assert violations(page) == []
     page.keyboard.press("?")
     assert violations(page) == []

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import COLOURS, Hand, begin, draw_photo, encode, enter, make_job, png_of
+from portal_helpers import COLOURS, Pointer, begin, draw_photo, encode, enter, make_job, png_of
 
 
 def disc(mask: np.ndarray, x: float, y: float, r: float, *, value: int) -> None:
@@ -47,18 +47,18 @@ def leave_empty_handed(page: Any) -> None:
 
 
 def test_a_job_done_by_mouse_and_keyboard_writes_exactly_the_drawn_masks(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.jpg": encode(draw_photo(), quality=95)}, job="whole")
+    portal_job = make_job(shared_aws, {"a.jpg": encode(draw_photo(), quality=95)}, job="whole")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     assert "#" not in page.url
     begin(page, instructions=False)
     expect(page.get_by_role("dialog", name="Segmentation instructions")).to_contain_text("Outline every animal")
     page.keyboard.press("Escape")
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
 
     page.get_by_role("button", name="Four points").click()
     for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):  # auto-segment, label 1
-        hand.click(*point)
+        pointer.click(*point)
     expect(page.locator(".hint")).to_contain_text("missing")
     share = page.get_by_role("button", name="cat").locator(".share")
     expect(share).not_to_have_text("0%")
@@ -68,22 +68,22 @@ def test_a_job_done_by_mouse_and_keyboard_writes_exactly_the_drawn_masks(shared_
     page.keyboard.press("p")  # a polygon, label 2
     corners = [(10.25, 10.25), (60.25, 12.75), (40.25, 70.25)]
     for corner in corners:
-        hand.click(*corner)
+        pointer.click(*corner)
     page.keyboard.press("Enter")
 
     page.keyboard.press("3")
     page.keyboard.press("b")  # a stroke, taken back; another that stays
-    hand.drag((250.3, 30.4), (300.3, 60.4))
+    pointer.drag((250.3, 30.4), (300.3, 60.4))
     page.keyboard.press("Control+z")
     page.keyboard.press("+")
     page.keyboard.press("r")
-    hand.drag((280.3, 200.4), (280.3, 200.4))
+    pointer.drag((280.3, 200.4), (280.3, 200.4))
     submit(page)
     leave_empty_handed(page)
 
-    desk.await_status()
-    (mask,) = desk.masks()
-    (answer,) = desk.answers()
+    portal_job.await_status()
+    (mask,) = portal_job.masks()
+    (answer,) = portal_job.answers()
     rgba = png_of(answer)
     assert np.array_equal(rgba, colours_of(mask))
     expected = np.zeros_like(mask)
@@ -107,61 +107,61 @@ def test_a_job_done_by_mouse_and_keyboard_writes_exactly_the_drawn_masks(shared_
 
 
 def test_a_reload_loses_nothing_and_keeps_the_undo_history(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reload")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reload")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
     page.keyboard.press("b")
-    hand.drag((50.3, 50.4), (50.3, 50.4))
-    hand.drag((100.3, 50.4), (100.3, 50.4))
+    pointer.drag((50.3, 50.4), (50.3, 50.4))
+    pointer.drag((100.3, 50.4), (100.3, 50.4))
     expect(page.locator("#saved")).to_have_text("Saved")
     page.reload()
     expect(page.locator(".message")).to_have_text("Your earlier work on this image was restored.")
     page.keyboard.press("Control+z")
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 50.3, 50.4, 4, value=1)
-    assert np.array_equal(desk.masks()[0], expected)
+    assert np.array_equal(portal_job.masks()[0], expected)
 
 
 def test_work_is_kept_during_a_network_failure_and_then_submitted(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="cut")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="cut")
     page = open_page(expect_errors=True)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.context.set_offline(True)
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((50.3, 50.4), (50.3, 50.4))
+    Pointer(page, 320, 240).drag((50.3, 50.4), (50.3, 50.4))
     submit(page)
     expect(page.get_by_role("alert")).to_contain_text("Not sent yet")
-    assert desk.describe()["LabelingJobStatus"] == "InProgress"
+    assert portal_job.describe()["LabelingJobStatus"] == "InProgress"
     page.context.set_offline(False)
     leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 50.3, 50.4, 4, value=1)
-    assert np.array_equal(desk.masks()[0], expected)
+    assert np.array_equal(portal_job.masks()[0], expected)
 
 
 def test_two_concurrent_workers_never_answer_the_same_object_twice(shared_aws: Any, open_page: Any) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
-    desk = make_job(shared_aws, images, job="two", workers=("Ada", "Bob"), per_object=2)
+    portal_job = make_job(shared_aws, images, job="two", workers=("Ada", "Bob"), per_object=2)
     pages = [open_page(), open_page()]
     for page, name in zip(pages, ("Ada", "Bob"), strict=True):
-        enter(page, desk.links[name])
+        enter(page, portal_job.links[name])
         begin(page)
     for turn in range(2):
         for page in pages:
             page.keyboard.press("b")
-            Hand(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
+            Pointer(page, 320, 240).drag((60.3, 60.4), (60.3, 60.4))
             submit_and_await_next(page) if turn == 0 else submit(page)
     for page in pages:
         leave_empty_handed(page)
-    desk.await_status()
-    answers = desk.answers()
+    portal_job.await_status()
+    answers = portal_job.answers()
     assert len(answers) == 4
     assert len({answer["workerId"] for answer in answers}) == 2
     expected = np.zeros((240, 320), np.uint8)
@@ -174,65 +174,65 @@ def test_an_exif_rotated_photograph_is_shown_upright_and_labeled_in_stored_pixel
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    desk = make_job(shared_aws, {"turned.jpg": encode(draw_photo(), exif=exif.tobytes())}, job="exif")
+    portal_job = make_job(shared_aws, {"turned.jpg": encode(draw_photo(), exif=exif.tobytes())}, job="exif")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     expect(page.locator(".place")).to_contain_text("240 × 320, shown upright")
     page.keyboard.press("b")
     upright = (240 - 20.4, 300.3)  # of the stored (300.3, 20.4)
-    Hand(page, 240, 320).drag(upright, upright)
+    Pointer(page, 240, 320).drag(upright, upright)
     expect(page.locator(".place")).to_contain_text("219, 300: cat")
     for key, place in (("ArrowRight", "220, 300"), ("ArrowDown", "220, 301"), ("ArrowLeft", "219, 301")):
         page.keyboard.press(key)  # the crosshair goes where the arrow points on the upright picture
         expect(page.locator(".place")).to_contain_text(place)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 300.3, 20.4, 4, value=1)
-    assert np.array_equal(desk.masks()[0], expected)
+    assert np.array_equal(portal_job.masks()[0], expected)
 
 
 def test_a_high_density_screen_draws_the_same_pixels(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="dense")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="dense")
     page = open_page(device_scale_factor=2.5, viewport={"width": 1111, "height": 777})
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((50.3, 50.4), (90.3, 50.4))
+    Pointer(page, 320, 240).drag((50.3, 50.4), (90.3, 50.4))
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
+    portal_job.await_status()
     expected = np.zeros((240, 320), np.uint8)
     hull(expected, (50.3, 50.4), (90.3, 50.4), 4, value=1)
-    assert np.array_equal(desk.masks()[0], expected)
+    assert np.array_equal(portal_job.masks()[0], expected)
 
 
 def test_a_phone_labels_by_touch(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="phone")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="phone")
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=3)
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
-    hand = Hand(page, 320, 240)
+    pointer = Pointer(page, 320, 240)
     for name in ("sea turtle", "Polygon"):
         page.get_by_role("button", name=name).tap()  # a tap is a click only a moment later
         expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
     for corner in ((20.25, 20.25), (80.25, 20.25), (80.25, 80.25), (20.25, 80.25), (20.25, 20.25)):
-        page.touchscreen.tap(*hand.at(*corner))
+        page.touchscreen.tap(*pointer.at(*corner))
     page.get_by_role("button", name="Submit").tap()
     leave_empty_handed(page)
-    desk.await_status()
-    (mask,) = desk.masks()
+    portal_job.await_status()
+    (mask,) = portal_job.masks()
     ys, xs = np.nonzero(mask == 3)
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == (20, 20, 79, 79)
     assert len(xs) == 3600
 
 
 def test_a_task_can_be_done_by_keyboard_alone(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="keys")
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="keys")
     page = open_page()
-    enter(page, desk.links["Ada"])
+    enter(page, portal_job.links["Ada"])
     begin(page)
     page.mouse.move(2, 2)  # off the drawing area: the crosshair starts in its middle
     page.keyboard.press("2")
@@ -242,8 +242,8 @@ def test_a_task_can_be_done_by_keyboard_alone(shared_aws: Any, open_page: Any) -
         page.keyboard.press(key)
     submit(page)
     leave_empty_handed(page)
-    desk.await_status()
-    (mask,) = desk.masks()
+    portal_job.await_status()
+    (mask,) = portal_job.masks()
     ys, xs = np.nonzero(mask)
     x, y = xs.min() + 4.5, ys.min() + 4.5  # where the crosshair was: in the middle, give or take a pixel
     assert abs(x - 160) <= 1
@@ -267,15 +267,15 @@ def decline(page: Any, reason: str) -> None:
 def test_a_declined_image_is_offered_to_a_teammate_and_the_owner_sees_the_reasons(
     local_aws: Any, open_page: Any
 ) -> None:
-    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="decline", workers=("Ada", "Bob"))
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="decline", workers=("Ada", "Bob"))
     pages = {name: open_page() for name in ("Ada", "Bob")}
     for name, page in pages.items():
-        enter(page, desk.links[name])
+        enter(page, portal_job.links[name])
     decline(pages["Ada"], "No animal in it")
-    assert desk.describe()["LabelCounters"]["FailedNonRetryableError"] == 0
+    assert portal_job.describe()["LabelCounters"]["FailedNonRetryableError"] == 0
     pages["Bob"].reload()
     decline(pages["Bob"], "Nothing but fog")
-    assert desk.await_status()["LabelCounters"]["FailedNonRetryableError"] == 1
+    assert portal_job.await_status()["LabelCounters"]["FailedNonRetryableError"] == 1
     owner = open_page()
     owner.goto(f"{local_aws.url}/_portal/signin#{local_aws.owner_token}")
     owner.get_by_role("link", name="decline").click()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aws_hosts import ACCOUNT, Answer, AWSHosts, Bucket
 from botocore.exceptions import ClientError
-from labeling.labeling_desk import TEMPLATE, Desk, draw_picture
+from labeling.labeling_fixture import TEMPLATE, Labeling, draw_picture
 from local_aws import CommandAWS
 from polling import wait_for
 
@@ -32,8 +32,8 @@ DENIED_BY_STS = Answer(
 )
 
 
-class HostsDesk(Desk):
-    """A desk whose bucket is in one region of `hosts`, and whose images are in another one behind an access point."""
+class HostsLabeling(Labeling):
+    """Labeling with the bucket in one region of `hosts`, and images in another region behind an access point."""
 
     def __init__(self, aws: CommandAWS, hosts: AWSHosts) -> None:
         self.aws, self.hosts, self.bucket = aws, hosts, "results"
@@ -98,16 +98,16 @@ def await_storage(aws: CommandAWS) -> None:
 
 def label_two(aws: CommandAWS, hosts: AWSHosts) -> None:
     """A job over an access point of one region into a bucket of another, with temporary keys and a key of KMS."""
-    desk = HostsDesk(aws, hosts)
-    worker = desk.hire()
+    labeling = HostsLabeling(aws, hosts)
+    worker = labeling.hire()
     hosts.seen.clear()
-    request = desk.request(2)
+    request = labeling.request(2)
     request["OutputConfig"]["KmsKeyId"] = "alias/labels"
-    desk.sagemaker.create_labeling_job(**request)
+    labeling.sagemaker.create_labeling_job(**request)
     job = request["LabelingJobName"]
-    show_picture(worker, desk.lease(worker, job))
-    desk.label_all(worker, job)
-    assert [line["source-ref"] for line in desk.manifest(job)] == [f"s3://{POINT}/day/00{n}.jpg" for n in range(2)]
+    show_picture(worker, labeling.lease(worker, job))
+    labeling.label_all(worker, job)
+    assert [line["source-ref"] for line in labeling.manifest(job)] == [f"s3://{POINT}/day/00{n}.jpg" for n in range(2)]
     written = [seen for seen in hosts.seen if seen.method == "PUT" and seen.host.startswith("results.")]
     assert {seen.kms_key for seen in written} == {"alias/labels"}
     assert sum(seen.path.endswith(".png") for seen in written) == 2
@@ -129,9 +129,9 @@ def test_an_instance_role_is_found_when_it_is_attached_and_asked_for_new_keys_wh
 ) -> None:
     hosts.refusals["169.254.169.254"] = Answer(404)
     aws = machine({})
-    desk = HostsDesk(aws, hosts)
+    labeling = HostsLabeling(aws, hosts)
     with pytest.raises(ClientError, match="no AWS credentials were found"):
-        desk.create(1)
+        labeling.create(1)
     await_reason(aws, "no AWS credentials were found for this server")
     hosts.refusals.clear()
     await_storage(aws)
@@ -139,11 +139,11 @@ def test_an_instance_role_is_found_when_it_is_attached_and_asked_for_new_keys_wh
     hosts.expired = set(hosts.keys)
     hosts.refusals["169.254.169.254"] = Answer(500)
     with pytest.raises(ClientError):
-        desk.create(1)
+        labeling.create(1)
     await_reason(aws, "The provided token has expired. (ExpiredToken)")
     hosts.refusals.clear()
     await_storage(aws)
-    desk.create(1)
+    labeling.create(1)
 
 
 def test_a_web_identity_is_exchanged_for_keys_and_its_refusal_is_none_of_an_image(
@@ -160,13 +160,13 @@ def test_a_web_identity_is_exchanged_for_keys_and_its_refusal_is_none_of_an_imag
     assert len({seen.access_key for seen in hosts.seen if ".s3" in seen.host}) > 2
     hosts.expired = set(hosts.keys)
     hosts.refusals["sts."] = DENIED_BY_STS
-    desk = HostsDesk(aws, hosts)
+    labeling = HostsLabeling(aws, hosts)
     with pytest.raises(ClientError):
-        desk.create(1)
+        labeling.create(1)
     await_reason(aws, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
     hosts.refusals.clear()
     await_storage(aws)
-    desk.create(1)
+    labeling.create(1)
 
 
 def test_a_login_of_identity_center_is_used_and_its_end_is_said_with_the_cure(

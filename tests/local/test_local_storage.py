@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from labeling.labeling_desk import SIZE, Desk, draw_answer, draw_picture, square
+from labeling.labeling_fixture import SIZE, Labeling, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
 from polling import wait_for
@@ -33,7 +33,7 @@ from gtseg.local.storage.objects import StorageState
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
 
-class FarDesk(Desk):
+class RemoteLabeling(Labeling):
     """Helpers for a labeling server with its bucket in the S3 service that the server uses."""
 
     def __init__(self, aws: LocalAWS, storage: LocalAWS) -> None:
@@ -82,22 +82,22 @@ def far_aws(shared_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPath
     server.stop()
 
 
-def label(desk: Desk, name: str) -> tuple[bytes, list[bytes]]:
+def label(labeling: Labeling, name: str) -> tuple[bytes, list[bytes]]:
     """Run a job labeled by the crowd; return its output manifest without times, and the masks in its order."""
-    lines = [{"source-ref": desk.put(f"images/{number:03}.jpg", draw_picture(number))} for number in range(14)]
-    request = desk.request(lines, workers=3) | {"LabelingJobName": name, "LabelAttributeName": "mask-ref"}
-    desk.sagemaker.create_labeling_job(**request)
-    assert desk.await_end(name)["LabelingJobStatus"] == "Completed"
-    uri = desk.describe(name)["LabelingJobOutput"]["OutputDatasetS3Uri"]
-    manifest = STAMP.sub(b"T", desk.read(uri)).replace(desk.bucket.encode(), b"BUCKET")
-    return manifest, [desk.read(line["mask-ref"]) for line in desk.manifest(name)]
+    lines = [{"source-ref": labeling.put(f"images/{number:03}.jpg", draw_picture(number))} for number in range(14)]
+    request = labeling.request(lines, workers=3) | {"LabelingJobName": name, "LabelAttributeName": "mask-ref"}
+    labeling.sagemaker.create_labeling_job(**request)
+    assert labeling.await_end(name)["LabelingJobStatus"] == "Completed"
+    uri = labeling.describe(name)["LabelingJobOutput"]["OutputDatasetS3Uri"]
+    manifest = STAMP.sub(b"T", labeling.read(uri)).replace(labeling.bucket.encode(), b"BUCKET")
+    return manifest, [labeling.read(line["mask-ref"]) for line in labeling.manifest(name)]
 
 
 def test_a_job_over_another_s3_service_writes_the_same_bytes_as_in_the_data_folder(
     far_aws: LocalAWS, shared_aws: LocalAWS, masks: Path, start_local_aws: Any
 ) -> None:
     near = start_local_aws(options={"crowd_masks": masks})
-    assert label(FarDesk(far_aws, shared_aws), "job") == label(Desk(near), "job")
+    assert label(RemoteLabeling(far_aws, shared_aws), "job") == label(Labeling(near), "job")
 
 
 def test_s3_requests_are_refused_with_the_address_of_the_s3_service(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
@@ -182,9 +182,9 @@ def test_invalid_storage_options_are_reported_in_one_line(flags: list[str], word
 def test_image_links_of_task_pages_work_until_the_worker_is_removed(
     pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
-    desk = FarDesk(*pair)
-    worker = desk.hire("Ada")
-    task = desk.lease(worker, desk.create(1))
+    labeling = RemoteLabeling(*pair)
+    worker = labeling.hire("Ada")
+    task = labeling.lease(worker, labeling.create(1))
     page = worker("GET", f"/tasks/{task['task']}/page")[1].decode()
     link = html.unescape(re.search(r'src="(http[^"]+X-Amz-Signature[^"]+)"', page)[1])  # type: ignore[index]
     assert link.startswith(pair[0].url)
@@ -192,8 +192,8 @@ def test_image_links_of_task_pages_work_until_the_worker_is_removed(
         assert answer.read() == draw_picture(int(task["object"]))
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(link.replace("images/", "images/x"), timeout=30)
-    (person,) = desk.owner("GET", "/workers")[1]["workers"]
-    desk.owner("DELETE", f"/workers/{person['worker_id']}")
+    (person,) = labeling.owner("GET", "/workers")[1]["workers"]
+    labeling.owner("DELETE", f"/workers/{person['worker_id']}")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(link, timeout=30)
 
@@ -233,16 +233,16 @@ def test_answers_are_kept_while_the_storage_is_unavailable_and_then_written_once
     own_pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
     far, storage = own_pair
-    desk = FarDesk(far, storage)
-    worker = desk.hire()
-    job = desk.create(3)
-    task = desk.lease(worker, job)
+    labeling = RemoteLabeling(far, storage)
+    worker = labeling.hire()
+    job = labeling.create(3)
+    task = labeling.lease(worker, job)
     assert worker("GET", f"/tasks/{task['task']}/image")[0] == 200
     port = storage.port
     storage.kill9()
     assert worker("GET", f"/tasks/{task['task']}/image")[0] == 200, "what is handed out stays visible"
     submit(worker, task)
-    submit(worker, desk.lease(worker, job))
+    submit(worker, labeling.lease(worker, job))
     health = wait_for(lambda: (found := read_health(far))["storage"]["reason"] and found)
     assert (health["status"], health["ready"], health["storage"]["reachable"]) == ("ok", True, False)
     assert health["backlog"] == {"objects": 2}
@@ -250,57 +250,57 @@ def test_answers_are_kept_while_the_storage_is_unavailable_and_then_written_once
     far.kill9()  # while they wait
     storage.start(port=port)
     far.restart()
-    desk.connect()
+    labeling.connect()
     worker.url = far.url
-    submit(worker, desk.lease(worker, job))
-    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 3
+    submit(worker, labeling.lease(worker, job))
+    assert labeling.await_end(job)["LabelCounters"]["TotalLabeled"] == 3
     assert read_health(far)["storage"]["reachable"]
     assert read_health(far)["backlog"] == {"objects": 0}
-    assert len(desk.manifest(job)) == 3
+    assert len(labeling.manifest(job)) == 3
     folder = f"out/{job}/annotations/"
     for kind, wanted in (("worker-response/", 3), ("consolidated-annotation/output/", 3)):
-        assert len(desk.keys(f"{folder}{kind}")) == wanted, kind
+        assert len(labeling.keys(f"{folder}{kind}")) == wanted, kind
 
 
 def test_a_replaced_image_fails_with_the_reason_and_its_answer_is_kept(
     pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
     far, storage = pair
-    desk = FarDesk(far, storage)
-    worker = desk.hire()
-    job = desk.create(3)
-    first, second = desk.lease(worker, job), None
-    desk.put(f"images/{int(first['object']):03}.jpg", draw_picture(99))
+    labeling = RemoteLabeling(far, storage)
+    worker = labeling.hire()
+    job = labeling.create(3)
+    first, second = labeling.lease(worker, job), None
+    labeling.put(f"images/{int(first['object']):03}.jpg", draw_picture(99))
     submit(worker, first)  # drawn on the earlier image
-    second = desk.lease(worker, job)
-    desk.put(f"images/{int(second['object']):03}.jpg", draw_picture(98))
+    second = labeling.lease(worker, job)
+    labeling.put(f"images/{int(second['object']):03}.jpg", draw_picture(98))
     status, refusal = worker("GET", f"/tasks/{second['task']}/image")
     assert (status, refusal["error"]) == (410, "Gone")
-    submit(worker, desk.lease(worker, job))
-    counters = desk.await_end(job)["LabelCounters"]
+    submit(worker, labeling.lease(worker, job))
+    counters = labeling.await_end(job)["LabelCounters"]
     assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (1, 2)
     name = f"{job}-ref-metadata"
-    reasons = {n: line[name].get("failure-reason", "") for n, line in enumerate(desk.manifest(job))}
+    reasons = {n: line[name].get("failure-reason", "") for n, line in enumerate(labeling.manifest(job))}
     assert {n for n, reason in reasons.items() if "replaced" in reason} == {
         int(first["object"]),
         int(second["object"]),
     }
-    kept = desk.keys(f"out/{job}/annotations/worker-response/iteration-1/{first['object']}/")
+    kept = labeling.keys(f"out/{job}/annotations/worker-response/iteration-1/{first['object']}/")
     assert len(kept) == 1
 
 
 def test_check_tests_the_rights_of_the_running_server(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
-    desk = FarDesk(far_aws, shared_aws)
-    desk.await_end(desk.create(1))
+    labeling = RemoteLabeling(far_aws, shared_aws)
+    labeling.await_end(labeling.create(1))
     check = ["check", "--s3", f"--data={far_aws.folder}"]
     result = CliRunner().invoke(cli.app, check)
     assert result.exit_code == 0, result.output
-    assert f"s3:PutObject             s3://{desk.bucket}/out/  allowed" in result.output
-    assert f"s3:GetObject             s3://{desk.bucket}/images/  allowed" in result.output
+    assert f"s3:PutObject             s3://{labeling.bucket}/out/  allowed" in result.output
+    assert f"s3:GetObject             s3://{labeling.bucket}/images/  allowed" in result.output
     result = CliRunner().invoke(cli.app, [*check, "--place=s3://no-such-bucket-at-all/x"])
     assert result.exit_code == 4
     assert "labeling-server.json" in result.output
-    status, answer = desk.owner("GET", "/owner/jobs")
+    status, answer = labeling.owner("GET", "/owner/jobs")
     assert (status, answer["storage"]["endpoint"], answer["storage"]["waiting"]) == (200, shared_aws.url, 0)
 
 

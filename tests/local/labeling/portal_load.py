@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from labeling_desk import Desk
+from labeling_fixture import Labeling
 from PIL import Image
 from polling import wait_for
 
@@ -238,7 +238,7 @@ def expected_mask(width: int, height: int) -> np.ndarray:
 
 
 def run_load(
-    desk: Desk,
+    labeling: Labeling,
     job: str,
     *,
     people: int,
@@ -250,7 +250,7 @@ def run_load(
 ) -> Load:
     """Run workers until the job is done; kill the server with SIGKILL `kills` times and restart it on its port."""
     load, over, dice = Load(), threading.Event(), random.Random(kills)
-    links = [f"{desk.aws.url}/_portal/signin#{desk.hire().token}" for _ in range(people)]
+    links = [f"{labeling.aws.url}/_portal/signin#{labeling.hire().token}" for _ in range(people)]
     crowd = [
         Person(link, job, load, column=column, over=over, think=think, outlines=outlines)
         for column, link in enumerate(links)
@@ -263,15 +263,15 @@ def run_load(
             mark = answers * (number + 1) // (kills + 1)
             wait_for(lambda mark=mark: load.problems or len(load.acknowledged) >= mark, seconds=seconds)
             over.wait(dice.uniform(0, 0.1))
-            port, killed = desk.aws.port, time.monotonic()
-            desk.aws.kill9()
-            desk.aws.start(port=port)
+            port, killed = labeling.aws.port, time.monotonic()
+            labeling.aws.kill9()
+            labeling.aws.start(port=port)
             load.restarts.append((killed, time.monotonic()))
             load.kills += 1
         wait_for(lambda: load.problems or len(load.acknowledged) >= answers, seconds=seconds)
         load.wall = time.monotonic() - begun
-        desk.connect()
-        desk.await_end(job, seconds=seconds)
+        labeling.connect()
+        labeling.await_end(job, seconds=seconds)
     finally:
         over.set()
         for person in crowd:
@@ -279,31 +279,31 @@ def run_load(
     return load
 
 
-def check_load(desk: Desk, job: str, load: Load, *, objects: int, per_object: int) -> None:
+def check_load(labeling: Labeling, job: str, load: Load, *, objects: int, per_object: int) -> None:
     """Check that each object has `per_object` answers of different workers, exactly the acknowledged ones."""
     assert not load.problems, load.problems
-    assert desk.describe(job)["LabelingJobStatus"] == "Completed"
-    assert desk.describe(job)["LabelCounters"]["TotalLabeled"] == objects
-    written = written_answers(desk, job)
+    assert labeling.describe(job)["LabelingJobStatus"] == "Completed"
+    assert labeling.describe(job)["LabelCounters"]["TotalLabeled"] == objects
+    written = written_answers(labeling, job)
     assert {line: len(found) for line, found in written.items()} == {str(n): per_object for n in range(objects)}
     assert all(len({name for name, _ in found}) == per_object for found in written.values())
     in_s3 = Counter((line, name, digest) for line, found in written.items() for name, digest in found)
     assert in_s3 == Counter(load.acknowledged)
     assert max(in_s3.values()) == 1
-    lines = desk.manifest(job)
+    lines = labeling.manifest(job)
     assert [line["source-ref"].rpartition("/")[2] for line in lines] == [f"{n:03}.jpg" for n in range(objects)]
     for line in lines:
-        mask = np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"]))))
+        mask = np.array(Image.open(io.BytesIO(labeling.read(line[f"{job}-ref"]))))
         assert np.array_equal(mask, expected_mask(mask.shape[1], mask.shape[0]))
 
 
-def written_answers(desk: Desk, job: str) -> dict[str, list[tuple[str, str]]]:
+def written_answers(labeling: Labeling, job: str) -> dict[str, list[tuple[str, str]]]:
     """object -> [(worker, SHA-256 of the PNG)], from the job's worker-response files: one file for each object."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for key in desk.keys(f"out/{job}/annotations/worker-response/"):
+    for key in labeling.keys(f"out/{job}/annotations/worker-response/"):
         line = key.split("/")[-2]
         assert line not in found, f"two worker-response files for object {line}"
-        answers = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
+        answers = json.loads(labeling.read(f"s3://{labeling.bucket}/{key}"))["answers"]
         found[line] = [
             (answer["workerId"].rpartition(".")[2].lower(), digest_of(answer["answerContent"])) for answer in answers
         ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, Desk, draw_answer, square
+from labeling_fixture import SIZE, Labeling, draw_answer, square
 from local_aws import LocalAWS
 from PIL import Image
 from polling import wait_for
@@ -31,20 +31,20 @@ HELPFUL = {"Key": "gtseg:order", "Value": "helpful"}
 
 
 @pytest.fixture
-def desk(shared_aws: LocalAWS) -> Desk:
-    return Desk(shared_aws)
+def labeling(shared_aws: LocalAWS) -> Labeling:
+    return Labeling(shared_aws)
 
 
-def create(desk: Desk, *tags: dict[str, str], pictures: int = 40, **more: Any) -> str:
-    request = {**desk.request(pictures, **more), "Tags": list(tags)}
-    desk.sagemaker.create_labeling_job(**request)
+def create(labeling: Labeling, *tags: dict[str, str], pictures: int = 40, **more: Any) -> str:
+    request = {**labeling.request(pictures, **more), "Tags": list(tags)}
+    labeling.sagemaker.create_labeling_job(**request)
     return str(request["LabelingJobName"])
 
 
-def put_round(desk: Desk, name: str, *, lines: int) -> Path:
+def put_round(labeling: Labeling, name: str, *, lines: int) -> Path:
     """The files of a completed round: a square as the mask of each image."""
-    reference = desk.describe(name)["JobReferenceCode"]
-    folder = Path(desk.aws.folder) / "labeling" / reference / "assist" / "round-1"
+    reference = labeling.describe(name)["JobReferenceCode"]
+    folder = Path(labeling.aws.folder) / "labeling" / reference / "assist" / "round-1"
     (folder / "output" / "masks").mkdir(parents=True)
     for line in range(lines):
         Image.fromarray(square()).save(folder / "output" / "masks" / f"{line:06}.png")
@@ -52,21 +52,21 @@ def put_round(desk: Desk, name: str, *, lines: int) -> Path:
     return folder
 
 
-def label_first_ten(desk: Desk, worker: Any, name: str) -> None:
+def label_first_ten(labeling: Labeling, worker: Any, name: str) -> None:
     """Label Ground Truth's first batch, so that all other objects are available."""
     for _ in range(10):
-        task = desk.lease(worker, name)
+        task = labeling.lease(worker, name)
         assert task["suggested_by"] is None
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
 
 
 def test_nine_in_ten_tasks_open_with_a_suggestion_and_answers_name_the_model(
-    desk: Desk,
+    labeling: Labeling,
 ) -> None:
-    name, worker = create(desk, ASSIST), desk.hire()
-    label_first_ten(desk, worker, name)
-    first = desk.lease(worker, name)
-    put_round(desk, name, lines=40)
+    name, worker = create(labeling, ASSIST), labeling.hire()
+    label_first_ten(labeling, worker, name)
+    first = labeling.lease(worker, name)
+    put_round(labeling, name, lines=40)
     assert worker("GET", f"/tasks/{first['task']}")[1]["suggested_by"] is None, "it has opened empty"
     worker("POST", f"/tasks/{first['task']}/answer", {"answer": draw_answer(square(), first["labels"])})
     suggested: dict[str, bool] = {}
@@ -77,31 +77,33 @@ def test_nine_in_ten_tasks_open_with_a_suggestion_and_answers_name_the_model(
         if status == 200:
             (item,) = found["objects"]
             assert (item["label"], item["area"], item["rows"][0]) == (1, 144, [6, 8, 20])
-        assert desk.lease(worker, name)["suggested_by"] == task["suggested_by"]
+        assert labeling.lease(worker, name)["suggested_by"] == task["suggested_by"]
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
     assert len(suggested) == 29
     assert sum(suggested.values()) > 0
-    desk.await_end(name)
-    for key in desk.keys(f"out/{name}/annotations/worker-response/"):
-        (answer,) = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
+    labeling.await_end(name)
+    for key in labeling.keys(f"out/{name}/annotations/worker-response/"):
+        (answer,) = json.loads(labeling.read(f"s3://{labeling.bucket}/{key}"))["answers"]
         line = key.split("/")[-2]
         assert (answer.get("suggestedBy") == "m/assist-1") == suggested.get(line, False)
-    wait_for(lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
+    wait_for(lambda: not list(Path(labeling.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
 
 
-def test_a_job_without_the_tag_behaves_as_in_ground_truth(desk: Desk) -> None:
-    name, worker = create(desk, pictures=3), desk.hire()
-    put_round(desk, name, lines=3)
-    task = desk.lease(worker, name)
+def test_a_job_without_the_tag_behaves_as_in_ground_truth(labeling: Labeling) -> None:
+    name, worker = create(labeling, pictures=3), labeling.hire()
+    put_round(labeling, name, lines=3)
+    task = labeling.lease(worker, name)
     assert task["suggested_by"] is None
     assert worker("GET", f"/tasks/{task['task']}/suggestion")[0] == 404
 
 
-def test_the_helpful_order_is_random_before_the_first_model_and_equal_for_all_workers(desk: Desk) -> None:
-    name, worker = create(desk, HELPFUL, pictures=30), desk.hire()
+def test_the_helpful_order_is_random_before_the_first_model_and_equal_for_all_workers(
+    labeling: Labeling,
+) -> None:
+    name, worker = create(labeling, HELPFUL, pictures=30), labeling.hire()
     order = []
     for _ in range(30):
-        task = desk.lease(worker, name)
+        task = labeling.lease(worker, name)
         order.append(int(task["object"]))
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
     assert sorted(order) == list(range(30))
@@ -173,10 +175,10 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
-def test_a_suggested_object_is_corrected_by_its_number(desk: Desk) -> None:
-    name, worker = create(desk, ASSIST, pictures=12), desk.hire()
-    put_round(desk, name, lines=12)
-    task = next(t for t in iter(lambda: take_one(desk, worker, name), None) if t["suggested_by"])
+def test_a_suggested_object_is_corrected_by_its_number(labeling: Labeling) -> None:
+    name, worker = create(labeling, ASSIST, pictures=12), labeling.hire()
+    put_round(labeling, name, lines=12)
+    task = next(t for t in iter(lambda: take_one(labeling, worker, name), None) if t["suggested_by"])
     path = f"/tasks/{task['task']}/autosegment"
     status, found = worker("POST", path, {"suggested": 0, "inside": [], "outside": []})
     assert (status, found["rows"][0]) == (200, [6, 8, 20])
@@ -185,9 +187,9 @@ def test_a_suggested_object_is_corrected_by_its_number(desk: Desk) -> None:
     worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
 
 
-def take_one(desk: Desk, worker: Any, name: str) -> dict[str, Any]:
+def take_one(labeling: Labeling, worker: Any, name: str) -> dict[str, Any]:
     """Return the next task with a suggestion; answer those without."""
-    task = desk.lease(worker, name)
+    task = labeling.lease(worker, name)
     if not task["suggested_by"]:
         worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
     return task

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import Desk
+from labeling_fixture import Labeling
 from local_aws import LocalAWS
 from PIL import Image
 from polling import wait_for
@@ -30,13 +30,13 @@ def draw_disc(number: int) -> tuple[bytes, np.ndarray]:
     return image.getvalue(), mask.astype(np.uint8)
 
 
-def request_automated(desk: Desk, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def request_automated(labeling: Labeling, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, **more.pop("config", {})}
-    return {**desk.request(lines, labels=("disc",)), "LabelingJobAlgorithmsConfig": config, **more}
+    return {**labeling.request(lines, labels=("disc",)), "LabelingJobAlgorithmsConfig": config, **more}
 
 
-def list_training(desk: Desk, name: str) -> list[dict[str, Any]]:
-    found = desk.sagemaker.list_training_jobs(NameContains=name[:20])["TrainingJobSummaries"]
+def list_training(labeling: Labeling, name: str) -> list[dict[str, Any]]:
+    found = labeling.sagemaker.list_training_jobs(NameContains=name[:20])["TrainingJobSummaries"]
     return sorted(found, key=lambda job: str(job["TrainingJobName"]))
 
 
@@ -47,42 +47,42 @@ def test_a_model_labels_part_of_the_objects_even_if_the_server_is_killed(start_l
     draw_masks(masks)
     options = {"automated_objects": OBJECTS, "crowd_masks": masks, "crowd_error": 0}
     aws: LocalAWS = start_local_aws(options=options)
-    desk = Desk(aws)
-    request = request_automated(desk, put_discs(desk))
+    labeling = Labeling(aws)
+    request = request_automated(labeling, put_discs(labeling))
     name = request["LabelingJobName"]
-    desk.sagemaker.create_labeling_job(**request)
+    labeling.sagemaker.create_labeling_job(**request)
 
     def kill() -> None:
         aws.kill9()
         aws.start()
-        desk.connect()
+        labeling.connect()
 
-    wait_for(lambda: list_training(desk, name))
+    wait_for(lambda: list_training(labeling, name))
     kill()
     folder = aws.folder / "labeling"
     wait_for(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")), seconds=400)
     kill()
-    wait_for(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"], seconds=400)
+    wait_for(lambda: labeling.describe(name)["LabelCounters"]["MachineLabeled"], seconds=400)
     kill()
-    described = desk.await_end(name, seconds=400)
+    described = labeling.await_end(name, seconds=400)
 
     assert described["LabelingJobStatus"] == "Completed", described.get("FailureReason")
-    counters, lines = described["LabelCounters"], desk.manifest(name)
+    counters, lines = described["LabelCounters"], labeling.manifest(name)
     by_people = [line[f"{name}-ref-metadata"]["human-annotated"] for line in lines].count("yes")
     assert counters["TotalLabeled"] == OBJECTS == counters["HumanLabeled"] + counters["MachineLabeled"]
     assert counters["HumanLabeled"] == by_people <= OBJECTS // 2
-    assert mean_iou_of_machine(desk, name, lines) >= 0.8
+    assert mean_iou_of_machine(labeling, name, lines) >= 0.8
 
-    jobs = list_training(desk, name)
+    jobs = list_training(labeling, name)
     assert len({job["TrainingJobName"] for job in jobs}) == len(jobs) >= 1
     assert described["LabelingJobOutput"]["FinalActiveLearningModelArn"].endswith(
         f":model/{jobs[-1]['TrainingJobName'].lower()}"
     )
     logs = aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
     assert {job["TrainingJobName"] for job in jobs} <= {s["logStreamName"].partition("/")[0] for s in logs}
-    keys = desk.keys(f"out/{name}/")
+    keys = labeling.keys(f"out/{name}/")
     assert len([key for key in keys if "/consolidated-annotation/output/" in key]) == OBJECTS
-    document = json.loads(desk.read(f"s3://{desk.bucket}/out/{name}/activelearning/round-1/threshold.json"))
+    document = json.loads(labeling.read(f"s3://{labeling.bucket}/out/{name}/activelearning/round-1/threshold.json"))
     assert document["lowerBound"] >= 0.7
     assert any(key.startswith(f"out/{name}/inference/round-1/") for key in keys)
     assert not list(folder.glob("*/automated"))
@@ -93,11 +93,13 @@ def draw_masks(folder: Path) -> None:
         Image.fromarray(draw_disc(number)[1]).save(folder / f"disc-{number:03}.png")
 
 
-def put_discs(desk: Desk) -> list[dict[str, Any]]:
-    return [{"source-ref": desk.put(f"images/disc-{number:03}.jpg", draw_disc(number)[0])} for number in range(OBJECTS)]
+def put_discs(labeling: Labeling) -> list[dict[str, Any]]:
+    return [
+        {"source-ref": labeling.put(f"images/disc-{number:03}.jpg", draw_disc(number)[0])} for number in range(OBJECTS)
+    ]
 
 
-def mean_iou_of_machine(desk: Desk, name: str, lines: list[dict[str, Any]]) -> float:
+def mean_iou_of_machine(labeling: Labeling, name: str, lines: list[dict[str, Any]]) -> float:
     """Mean IoU of the disc over all automatic labels, after a check of their metadata."""
     ious = []
     for number, line in enumerate(lines):
@@ -106,7 +108,7 @@ def mean_iou_of_machine(desk: Desk, name: str, lines: list[dict[str, Any]]) -> f
             continue
         assert metadata["type"] == "groundtruth/semantic-segmentation"
         assert 0 < metadata["internal-color-map"]["1"]["confidence"] <= 1
-        found = np.array(Image.open(io.BytesIO(desk.read(line[f"{name}-ref"]))))
+        found = np.array(Image.open(io.BytesIO(labeling.read(line[f"{name}-ref"]))))
         truth = draw_disc(number)[1]
         ious.append(((found == 1) & (truth == 1)).sum() / ((found == 1) | (truth == 1)).sum())
     return float(np.mean(ious))

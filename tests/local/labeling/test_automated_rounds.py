@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import ACS, PRE, TEAM, TEMPLATE
+from labeling_fixture import ACS, PRE, TEAM, TEMPLATE
 from PIL import Image
 
 from gtseg.local.embedded import Embedded, Options

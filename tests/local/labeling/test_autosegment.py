@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labeling_desk import Desk
+from labeling_fixture import Labeling
 from typer.testing import CliRunner
 
 from gtseg.cli import doctor
@@ -349,18 +349,20 @@ def test_a_server_with_a_users_model_segments_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_local_aws: Any
 ) -> None:
     make_model(tmp_path / "red.onnx")
-    desk = Desk(start_local_aws(options={"outline_model": [tmp_path / "red.onnx"]}))
+    labeling = Labeling(start_local_aws(options={"outline_model": [tmp_path / "red.onnx"]}))
     image, mask = scene()
-    job = desk.create([{"source-ref": desk.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}])
-    worker = desk.hire()
-    task = desk.lease(worker, job)
+    job = labeling.create(
+        [{"source-ref": labeling.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}]
+    )
+    worker = labeling.hire()
+    task = labeling.lease(worker, job)
     status, answer = worker("POST", f"/tasks/{task['task']}/autosegment", {"points": extremes(mask)}, PORTAL)
     assert status == 200, answer
     assert answer["rows"] == segment(image, extremes(mask), models=[tmp_path / "red.onnx"]).rows()
     assert answer["rows"] != segment(image, extremes(mask)).rows()
     assert worker("GET", f"/tasks/{task['task']}/autosegment", None, PORTAL)[1]["starts"] == ["box", "points"]
     (tmp_path / "gtseg.toml").write_text('[project]\nname = "outlines"\n')
-    settings = {**desk.aws.environment, "GTSEG_LOCAL_DATA": str(desk.aws.folder)}
+    settings = {**labeling.aws.environment, "GTSEG_LOCAL_DATA": str(labeling.aws.folder)}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(doctor.app, ["--json", "--settings", str(tmp_path / "gtseg.toml")])

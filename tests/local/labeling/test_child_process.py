@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from labeling_desk import TEMPLATE, Api, Desk
+from labeling_fixture import TEMPLATE, Api, Labeling
 from PIL import Image
 
 from gtseg.local.algorithm.untrusted.pictures import PictureError
@@ -197,11 +197,11 @@ def outline_process(aws: Any) -> psutil.Process:
 
 
 def test_a_killed_outline_process_is_restarted(shared_aws: Any) -> None:
-    desk = Desk(shared_aws)
-    desk.put("large.png", picture(320, 240))
-    job = desk.create([{"source-ref": f"s3://{desk.bucket}/large.png"}])
-    worker: Api = desk.hire()
-    path = f"/tasks/{desk.lease(worker, job)['task']}/autosegment"
+    labeling = Labeling(shared_aws)
+    labeling.put("large.png", picture(320, 240))
+    job = labeling.create([{"source-ref": f"s3://{labeling.bucket}/large.png"}])
+    worker: Api = labeling.hire()
+    path = f"/tasks/{labeling.lease(worker, job)['task']}/autosegment"
     points = {"points": [[160, 60], [220, 120], [160, 180], [100, 120]]}
     assert worker("GET", path)[0] == 200
     status, first = worker("POST", path, points)

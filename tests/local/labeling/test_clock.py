@@ -94,7 +94,7 @@ time.time_ns = lambda: int(_shifted() * 1e9)
 def test_a_jump_of_the_wall_clock_ends_no_lease_and_fails_no_object(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labeling_desk import Desk, draw_answer, square
+    from labeling_fixture import Labeling, draw_answer, square
     from local_aws import LocalAWS
 
     (tmp_path / "sitecustomize.py").write_text(SHIFTED)
@@ -102,25 +102,25 @@ def test_a_jump_of_the_wall_clock_ends_no_lease_and_fails_no_object(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     aws = LocalAWS(tmp_path / "aws")
     try:
-        desk = Desk(aws)
-        job = desk.create(2, TaskTimeLimitInSeconds=60, TaskAvailabilityLifetimeInSeconds=120)
-        worker = desk.hire()
-        task: Any = desk.lease(worker, job)
+        labeling = Labeling(aws)
+        job = labeling.create(2, TaskTimeLimitInSeconds=60, TaskAvailabilityLifetimeInSeconds=120)
+        worker = labeling.hire()
+        task: Any = labeling.lease(worker, job)
         (tmp_path / "shift").write_text("600")
         for _ in range(2):  # a job begins in a step of the engine, which first ends what is due
-            other = desk.create(1)
-            wait_for(lambda other=other: desk.describe(other)["LabelingJobStatus"] == "InProgress")
+            other = labeling.create(1)
+            wait_for(lambda other=other: labeling.describe(other)["LabelingJobStatus"] == "InProgress")
         assert worker("GET", f"/tasks/{task['task']}")[1]["state"] == "leased"
         aws.kill9()
         aws.start()
-        desk.connect()
+        labeling.connect()
         worker.url = aws.url
         (tmp_path / "shift").write_text("-600")
-        assert desk.lease(worker, job)["task"] == task["task"]
+        assert labeling.lease(worker, job)["task"] == task["task"]
         answer = {"answer": draw_answer(square(), task["labels"])}
         assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
-        desk.label_all(worker, job)
-        counters = desk.await_end(job)["LabelCounters"]
+        labeling.label_all(worker, job)
+        counters = labeling.await_end(job)["LabelCounters"]
         assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (2, 0)
     finally:
         aws.stop()

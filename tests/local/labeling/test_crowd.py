@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, Desk, square
+from labeling_fixture import SIZE, Labeling, square
 from PIL import Image
 from polling import wait_for
 from test_verdicts import ask_for_verdicts
@@ -32,12 +32,12 @@ def put_mask(folder: Path, name: str, mask: np.ndarray | None = None, mode: str 
     return path
 
 
-def run_crowd_until(desk: Desk, job: str, *arguments: str) -> dict[str, Any]:
+def run_crowd_until(labeling: Labeling, job: str, *arguments: str) -> dict[str, Any]:
     """Run `gtseg local crowd` until the job has ended; return the job's description."""
-    command = [sys.executable, "-m", "gtseg.local.cli", "crowd", "--data", str(desk.aws.folder), *arguments]
+    command = [sys.executable, "-m", "gtseg.local.cli", "crowd", "--data", str(labeling.aws.folder), *arguments]
     crowd = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        return desk.await_end(job)
+        return labeling.await_end(job)
     finally:
         crowd.terminate()
         assert crowd.wait(20) == 0, crowd.stderr and crowd.stderr.read()
@@ -106,83 +106,83 @@ def test_palette_masks_are_read_as_indices_and_void_is_kept(tmp_path: Path) -> N
 
 
 def test_void_pixels_survive_consolidation_of_erring_workers(shared_aws: Any, tmp_path: Path) -> None:
-    desk = Desk(shared_aws)
+    labeling = Labeling(shared_aws)
     truth = square()
     truth[:6] = 255
     put_mask(tmp_path, "000.png", truth)
-    (photo,) = desk.put_pictures(1)
-    job = desk.create([{"source-ref": photo}], workers=3, labels=("cat", "void"))
-    run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3")
-    (line,) = desk.manifest(job)
-    mask = np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"]))))
+    (photo,) = labeling.put_pictures(1)
+    job = labeling.create([{"source-ref": photo}], workers=3, labels=("cat", "void"))
+    run_crowd_until(labeling, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3")
+    (line,) = labeling.manifest(job)
+    mask = np.array(Image.open(io.BytesIO(labeling.read(line[f"{job}-ref"]))))
     assert line[f"{job}-ref-metadata"]["internal-color-map"]["2"]["class-name"] == "void"
     assert np.array_equal(mask == 2, truth == 255)
 
 
 def test_at_error_0_a_job_writes_the_known_masks_of_real_photographs(local_aws: Any) -> None:
-    desk = Desk(local_aws)
+    labeling = Labeling(local_aws)
     lines = [
-        {"source-ref": desk.put(f"photos/{path.name}", path.read_bytes())}
+        {"source-ref": labeling.put(f"photos/{path.name}", path.read_bytes())}
         for path in sorted((CATS / "images").glob("*.jpg"))
     ]
-    lines.append({"source-ref": desk.put("photos/unknown.jpg", (CATS / "images" / "group0277.jpg").read_bytes())})
-    job = desk.create(lines, workers=3)
-    described = run_crowd_until(desk, job, "--masks", str(CATS / "masks"), "--workers", "5", "--error", "0")
+    lines.append({"source-ref": labeling.put("photos/unknown.jpg", (CATS / "images" / "group0277.jpg").read_bytes())})
+    job = labeling.create(lines, workers=3)
+    described = run_crowd_until(labeling, job, "--masks", str(CATS / "masks"), "--workers", "5", "--error", "0")
     assert described["LabelCounters"]["TotalLabeled"] == 10
-    *labeled, unknown = desk.manifest(job)
+    *labeled, unknown = labeling.manifest(job)
     for line in labeled:
         truth = np.array(Image.open(CATS / "masks" / f"{Path(line['source-ref']).stem}.png"))
-        assert np.array_equal(np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"])))), truth)
+        assert np.array_equal(np.array(Image.open(io.BytesIO(labeling.read(line[f"{job}-ref"])))), truth)
         assert line[f"{job}-ref-metadata"]["internal-color-map"]["1"]["confidence"] == 1
     assert "no mask for" in unknown[f"{job}-ref-metadata"]["failure-reason"]
 
 
 def test_answers_depend_on_seed_worker_and_object_alone(shared_aws: Any, tmp_path: Path) -> None:
-    desk = Desk(shared_aws)
+    labeling = Labeling(shared_aws)
     big = np.zeros((24, 32), np.uint8)
     big[4:20, 4:28] = 1
     for number in range(6):
         put_mask(tmp_path, f"{number:03}.png", big)
     outcomes = []
     for seed in ("1", "1", "2"):
-        job = desk.create(6, workers=3)
-        run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3", "--seed", seed)
-        outcomes.append([desk.read(line[f"{job}-ref"]) for line in desk.manifest(job)])
+        job = labeling.create(6, workers=3)
+        run_crowd_until(labeling, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3", "--seed", seed)
+        outcomes.append([labeling.read(line[f"{job}-ref"]) for line in labeling.manifest(job)])
     assert outcomes[0] == outcomes[1]
     assert outcomes[0] != outcomes[2]
 
 
 def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp_path: Path) -> None:
-    desk = Desk(shared_aws)
+    labeling = Labeling(shared_aws)
     put_mask(tmp_path, "000.png")
-    job = desk.create(1, workers=2)
-    described = run_crowd_until(desk, job, "--masks", str(tmp_path), "--decline", "1")
+    job = labeling.create(1, workers=2)
+    described = run_crowd_until(labeling, job, "--masks", str(tmp_path), "--decline", "1")
     assert described["LabelCounters"]["FailedNonRetryableError"] == 1
-    assert "declined at random" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
+    assert "declined at random" in labeling.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
 
 
 def test_the_servers_crowd_labels_every_job_and_continues_after_kill_9(start_local_aws: Any, tmp_path: Path) -> None:
     for number in range(40):
         put_mask(tmp_path / "masks", f"{number:03}.png")
     aws = start_local_aws(options={"crowd_masks": str(tmp_path / "masks"), "crowd_error": 0.0})
-    desk = Desk(aws)
-    job = desk.create(40, workers=3)
-    wait_for(lambda: desk.describe(job)["LabelCounters"]["TotalLabeled"] >= 1)
+    labeling = Labeling(aws)
+    job = labeling.create(40, workers=3)
+    wait_for(lambda: labeling.describe(job)["LabelCounters"]["TotalLabeled"] >= 1)
     aws.kill9()
     aws.start()
-    desk.connect()
-    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 40
-    assert len([key for key in desk.keys(f"out/{job}/") if key.endswith(".png")]) == 40
+    labeling.connect()
+    assert labeling.await_end(job)["LabelCounters"]["TotalLabeled"] == 40
+    assert len([key for key in labeling.keys(f"out/{job}/") if key.endswith(".png")]) == 40
 
 
 def test_a_crowd_started_on_a_full_disk_works_once_there_is_space(local_aws: Any, tmp_path: Path) -> None:
-    desk = Desk(local_aws)
+    labeling = Labeling(local_aws)
     put_mask(tmp_path, "000.png")
-    job = desk.create(1, workers=1)
+    job = labeling.create(1, workers=1)
     _, hard = resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE)
     before = resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE, (4096, hard))
     threading.Timer(3, resource.prlimit, (local_aws.pid, resource.RLIMIT_FSIZE, before)).start()
-    described = run_crowd_until(desk, job, "--masks", str(tmp_path), "--error", "0")
+    described = run_crowd_until(labeling, job, "--masks", str(tmp_path), "--error", "0")
     assert described["LabelCounters"]["TotalLabeled"] == 1
 
 
@@ -190,8 +190,8 @@ def test_a_crowd_started_on_a_full_disk_works_once_there_is_space(local_aws: Any
 
 
 def test_the_aws_command_line_creates_describes_lists_and_stops(shared_aws: Any) -> None:
-    desk = Desk(shared_aws)
-    request = desk.request(2)
+    labeling = Labeling(shared_aws)
+    request = labeling.request(2)
 
     def aws(*arguments: str) -> Any:
         done = subprocess.run(
@@ -213,7 +213,7 @@ def test_the_aws_command_line_creates_describes_lists_and_stops(shared_aws: Any)
     listed = aws("list-labeling-jobs", "--name-contains", request["LabelingJobName"])["LabelingJobSummaryList"]
     assert [job["LabelingJobName"] for job in listed] == [request["LabelingJobName"]]
     aws("stop-labeling-job", "--labeling-job-name", request["LabelingJobName"])
-    assert desk.await_end(request["LabelingJobName"])["LabelingJobStatus"] == "Stopped"
+    assert labeling.await_end(request["LabelingJobName"])["LabelingJobStatus"] == "Stopped"
 
 
 SDK = """
@@ -248,10 +248,10 @@ print(got.labeling_job_status)
 
 
 def test_sagemakers_sdk_creates_gets_lists_waits_and_stops(shared_aws: Any) -> None:
-    desk = Desk(shared_aws)
+    labeling = Labeling(shared_aws)
     done = subprocess.run(
         [sys.executable, "-c", SDK],
-        input=json.dumps(desk.request(2)),
+        input=json.dumps(labeling.request(2)),
         env=shared_aws.environment,
         capture_output=True,
         text=True,
@@ -270,18 +270,18 @@ def encode_mask(mask: np.ndarray) -> bytes:
 def test_the_crowd_judges_masks_of_an_earlier_job_with_the_given_error(
     shared_aws: Any, tmp_path: Path, error: str, verdicts: list[str]
 ) -> None:
-    desk, truth = Desk(shared_aws), square()
+    labeling, truth = Labeling(shared_aws), square()
     priors = (truth, np.roll(truth, 12, axis=1))
     lines = []
-    for number, (photo, prior) in enumerate(zip(desk.put_pictures(2), priors, strict=True)):
+    for number, (photo, prior) in enumerate(zip(labeling.put_pictures(2), priors, strict=True)):
         put_mask(tmp_path, f"{number:03}.png", truth)
-        uri = desk.put(f"old/{number}.png", encode_mask(prior))
+        uri = labeling.put(f"old/{number}.png", encode_mask(prior))
         classes = {"1": {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}}
         metadata = {"internal-color-map": classes, "type": "groundtruth/semantic-segmentation"}
         lines.append({"source-ref": photo, "old-ref": uri, "old-ref-metadata": metadata})
-    job = ask_for_verdicts(desk, lines, workers=3)
-    run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", error)
-    assert [line["checked-metadata"]["class-name"] for line in desk.manifest(job)] == verdicts
+    job = ask_for_verdicts(labeling, lines, workers=3)
+    run_crowd_until(labeling, job, "--masks", str(tmp_path), "--workers", "3", "--error", error)
+    assert [line["checked-metadata"]["class-name"] for line in labeling.manifest(job)] == verdicts
 
 
 def test_a_judged_mask_is_compared_with_the_known_one_by_class() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from labeling_desk import draw_answer, square
+from labeling_fixture import draw_answer, square
 from test_engine import answer_everything, embedded, finish, read_output, start_job, step_until_idle
 
 from gtseg.local.embedded import Embedded

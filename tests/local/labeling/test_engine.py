@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labeling_desk import ACS, PRE, TEAM, TEMPLATE, draw_answer, draw_picture, square
+from labeling_fixture import ACS, PRE, TEAM, TEMPLATE, draw_answer, draw_picture, square
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.front.protocol import JsonService

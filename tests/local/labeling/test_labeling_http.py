@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, TEMPLATE, Api, Desk, draw_answer, draw_picture, square
+from labeling_fixture import SIZE, TEMPLATE, Api, Labeling, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
 from polling import wait_for
@@ -28,21 +28,21 @@ def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 
 @pytest.fixture(scope="module")
-def desk(own_aws: Any) -> Desk:
-    return Desk(own_aws)
+def labeling(own_aws: Any) -> Labeling:
+    return Labeling(own_aws)
 
 
 @pytest.fixture(scope="module")
-def leased(desk: Desk) -> tuple[Api, dict[str, Any]]:
+def leased(labeling: Labeling) -> tuple[Api, dict[str, Any]]:
     """A worker with one task of a job with the labels cat and dog."""
-    job = desk.create(1, labels=("cat", "dog"))
-    worker = desk.hire()
-    return worker, desk.lease(worker, job)
+    job = labeling.create(1, labels=("cat", "dog"))
+    worker = labeling.hire()
+    return worker, labeling.lease(worker, job)
 
 
-def test_a_task_describes_image_labels_and_times(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_a_task_describes_image_labels_and_times(labeling: Labeling, leased: tuple[Api, dict]) -> None:
     worker, task = leased
-    uri = f"s3://{desk.bucket}/images/000.jpg"
+    uri = f"s3://{labeling.bucket}/images/000.jpg"
     assert task["input"] == {"taskObject": uri, "labels": ["cat", "dog"], "manifestLine": {"source-ref": uri}}
     assert (task["object"], task["labels"], task["time_limit_seconds"]) == ("0", ["cat", "dog"], 3600)
     assert (task["width"], task["height"]) == SIZE
@@ -59,14 +59,14 @@ def test_a_task_describes_image_labels_and_times(desk: Desk, leased: tuple[Api, 
     assert job["available"] == 1, "what is in hand is left to do"
 
 
-def test_counts_of_available_tasks_include_later_iterations(desk: Desk) -> None:
-    job, worker = desk.create(12), desk.hire()  # the first iteration has ten
-    desk.lease(worker, job)
+def test_counts_of_available_tasks_include_later_iterations(labeling: Labeling) -> None:
+    job, worker = labeling.create(12), labeling.hire()  # the first iteration has ten
+    labeling.lease(worker, job)
     (row,) = [row for row in worker("GET", "/jobs")[1]["jobs"] if row["job"] == job]
     assert (row["available"], row["later"], row["answered"]) == (10, 2, 0)
 
 
-def test_the_page_is_the_rendered_template_with_presigned_links(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_the_page_is_the_rendered_template_with_presigned_links(labeling: Labeling, leased: tuple[Api, dict]) -> None:
     import html
     import re
     import urllib.request
@@ -78,23 +78,23 @@ def test_the_page_is_the_rendered_template_with_presigned_links(desk: Desk, leas
     assert 'labels="[&#34;cat&#34;, &#34;dog&#34;]"' in text
     assert 'header="Mark cat, dog"' in text
     link = html.unescape(re.search(r'src="(http[^"]+)"\s', text.partition("<crowd-semantic")[2])[1])
-    assert link.startswith(f"{desk.aws.url}/{desk.bucket}/images/000.jpg?")
+    assert link.startswith(f"{labeling.aws.url}/{labeling.bucket}/images/000.jpg?")
     assert urllib.request.urlopen(link).read() == draw_picture(0)
 
 
-def test_removing_a_worker_revokes_their_image_links_only(desk: Desk) -> None:
+def test_removing_a_worker_revokes_their_image_links_only(labeling: Labeling) -> None:
     import html
     import re
     import urllib.error
     import urllib.request
 
-    job, links = desk.create(2), []
+    job, links = labeling.create(2), []
     for name in ("Leaver", "Stayer"):
-        worker = desk.hire(name)
-        page = worker("GET", f"/tasks/{desk.lease(worker, job)['task']}/page")[1].decode()
+        worker = labeling.hire(name)
+        page = worker("GET", f"/tasks/{labeling.lease(worker, job)['task']}/page")[1].decode()
         links.append(html.unescape(re.search(r'src="(http[^"]+)"\s', page.partition("<crowd-semantic")[2])[1]))
-    (leaver,) = [row for row in desk.owner("GET", "/workers")[1]["workers"] if row["name"] == "Leaver"]
-    assert desk.owner("DELETE", f"/workers/{leaver['worker_id']}")[0] == 204
+    (leaver,) = [row for row in labeling.owner("GET", "/workers")[1]["workers"] if row["name"] == "Leaver"]
+    assert labeling.owner("DELETE", f"/workers/{leaver['worker_id']}")[0] == 204
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(links[0])
     assert caught.value.code == 403
@@ -102,8 +102,10 @@ def test_removing_a_worker_revokes_their_image_links_only(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "Ünicode".encode().decode("latin-1")])
-def test_requests_without_a_valid_token_are_unauthorized(desk: Desk, leased: tuple[Api, dict], token: str) -> None:
-    stranger = Api(desk.aws.url, token)
+def test_requests_without_a_valid_token_are_unauthorized(
+    labeling: Labeling, leased: tuple[Api, dict], token: str
+) -> None:
+    stranger = Api(labeling.aws.url, token)
     for method, path in (
         ("GET", "/jobs"),
         ("GET", f"/tasks/{leased[1]['task']}"),
@@ -113,10 +115,10 @@ def test_requests_without_a_valid_token_are_unauthorized(desk: Desk, leased: tup
         assert stranger(method, path)[0] == 401
 
 
-def test_a_worker_cannot_use_owner_routes_or_see_others_tasks(desk: Desk, leased: tuple[Api, dict]) -> None:
+def test_a_worker_cannot_use_owner_routes_or_see_others_tasks(labeling: Labeling, leased: tuple[Api, dict]) -> None:
     worker, task = leased
     assert worker("GET", "/workers")[0] == 401
-    other = desk.hire()
+    other = labeling.hire()
     for method, path in (
         ("GET", ""),
         ("GET", "/image"),
@@ -127,44 +129,44 @@ def test_a_worker_cannot_use_owner_routes_or_see_others_tasks(desk: Desk, leased
         assert other(method, f"/tasks/{task['task']}{path}", {"answer": {}} if method == "POST" else None)[0] == 404
 
 
-def test_workers_are_added_listed_paused_and_removed(desk: Desk) -> None:
-    worker = desk.hire("Ada Ölmez")
-    assert desk.owner("POST", "/workers", {"name": "Ada Ölmez", "team": "gtseg"})[0] == 409
-    (row,) = [row for row in desk.owner("GET", "/workers")[1]["workers"] if row["name"] == "Ada Ölmez"]
+def test_workers_are_added_listed_paused_and_removed(labeling: Labeling) -> None:
+    worker = labeling.hire("Ada Ölmez")
+    assert labeling.owner("POST", "/workers", {"name": "Ada Ölmez", "team": "gtseg"})[0] == 409
+    (row,) = [row for row in labeling.owner("GET", "/workers")[1]["workers"] if row["name"] == "Ada Ölmez"]
     assert "token" not in row
     path = f"/workers/{row['worker_id']}"
-    job = desk.create(1)
-    task = desk.lease(worker, job)
+    job = labeling.create(1)
+    task = labeling.lease(worker, job)
     assert worker("POST", f"/tasks/{task['task']}/release")[0] == 200
-    assert desk.owner("PATCH", path, {"state": "paused"})[1]["state"] == "paused"
+    assert labeling.owner("PATCH", path, {"state": "paused"})[1]["state"] == "paused"
     assert worker("POST", f"/jobs/{job}/tasks")[0] == 403
-    desk.owner("PATCH", path, {"state": "active"})
-    assert desk.lease(worker, job)["object"] == "0"  # given back, so it may come again
-    assert desk.owner("DELETE", path)[0] == 204
+    labeling.owner("PATCH", path, {"state": "active"})
+    assert labeling.lease(worker, job)["object"] == "0"  # given back, so it may come again
+    assert labeling.owner("DELETE", path)[0] == 204
     assert worker("GET", "/jobs")[0] == 401
-    assert desk.owner("DELETE", path)[0] == 404
-    assert desk.lease(desk.hire(), job)["object"] == "0"  # the lease went with the worker
-    assert desk.owner("POST", "/workers", {"name": "x", "team": "nobody"})[0] == 404
+    assert labeling.owner("DELETE", path)[0] == 404
+    assert labeling.lease(labeling.hire(), job)["object"] == "0"  # the lease went with the worker
+    assert labeling.owner("POST", "/workers", {"name": "x", "team": "nobody"})[0] == 404
     for document in ({}, {"name": 5, "team": "gtseg"}, {"name": " ", "team": "gtseg"}, b"[", b"[]"):
-        assert desk.owner("POST", "/workers", document)[0] == 400
+        assert labeling.owner("POST", "/workers", document)[0] == 400
 
 
-def test_a_job_of_another_team_is_not_offered(desk: Desk) -> None:
+def test_a_job_of_another_team_is_not_offered(labeling: Labeling) -> None:
     member = {"CognitoMemberDefinition": {"UserPool": "us-east-1_x", "UserGroup": "g", "ClientId": "c"}}
-    desk.sagemaker.create_workteam(WorkteamName="Others", MemberDefinitions=[member], Description="d")
-    job = desk.create(1)
-    stranger, one_of_us = desk.hire(team="others"), desk.hire()
+    labeling.sagemaker.create_workteam(WorkteamName="Others", MemberDefinitions=[member], Description="d")
+    job = labeling.create(1)
+    stranger, one_of_us = labeling.hire(team="others"), labeling.hire()
     assert [entry["job"] for entry in stranger("GET", "/jobs")[1]["jobs"]] == []
     assert stranger("POST", f"/jobs/{job}/tasks")[0] == 403
-    desk.lease(one_of_us, job)
+    labeling.lease(one_of_us, job)
     assert one_of_us("POST", "/jobs/nobody/tasks")[0] in (400, 404)
 
 
 def test_an_image_with_an_expired_lease_can_be_leased_again(local_aws: Any) -> None:
-    desk = Desk(local_aws)
-    job = desk.create(2)
-    ada, bob = desk.hire(), desk.hire()
-    task = desk.lease(ada, job)
+    labeling = Labeling(local_aws)
+    job = labeling.create(2)
+    ada, bob = labeling.hire(), labeling.hire()
+    task = labeling.lease(ada, job)
     again = f"/tasks/{task['task']}/again"
     assert ada("POST", again)[1]["task"] == task["task"]  # still held
     local_aws.kill9()
@@ -174,9 +176,9 @@ def test_an_image_with_an_expired_lease_can_be_leased_again(local_aws: Any) -> N
     assert (status, renewed["object"]) == (200, task["object"])
     assert renewed["task"] != task["task"]
     assert ada("POST", f"/tasks/{renewed['task']}/release")[0] == 200
-    assert desk.lease(bob, job)["object"] == task["object"]
+    assert labeling.lease(bob, job)["object"] == task["object"]
     assert ada("POST", again)[0] == 410  # somebody else's now
-    assert desk.lease(ada, job)["object"] != task["object"]
+    assert labeling.lease(ada, job)["object"] != task["object"]
     assert ada("POST", again)[0] == 409  # one at a time
     assert bob("POST", again)[0] == 404
 
@@ -267,9 +269,9 @@ def test_bodies_that_are_too_large_or_not_json_are_refused(leased: tuple[Api, di
             assert status == 413
 
 
-def test_white_black_and_transparent_pixels_are_background_in_any_png_mode(desk: Desk) -> None:
-    job = desk.create(4)
-    worker = desk.hire()
+def test_white_black_and_transparent_pixels_are_background_in_any_png_mode(labeling: Labeling) -> None:
+    job = labeling.create(4)
+    worker = labeling.hire()
     cat = (0x2C, 0xA0, 0x2C)
     pictures = []
     for background in ((255, 255, 255), (0, 0, 0)):
@@ -277,44 +279,44 @@ def test_white_black_and_transparent_pixels_are_background_in_any_png_mode(desk:
         image.paste(cat, (8, 6, 20, 18))
         pictures += [image, image.quantize(2)]
     for picture in pictures:
-        task = desk.lease(worker, job)
+        task = labeling.lease(worker, job)
         element = draw_answer(square(), ["cat"])["crowd-semantic-segmentation"]
         element["labeledImage"] = {"pngImageData": base64.b64encode(encode(picture)).decode()}
         assert worker("POST", f"/tasks/{task['task']}/answer", {"answer": {"annotatedResult": element}}) == (
             200,
             {"state": "answered"},
         )
-    desk.await_end(job)
-    for line in desk.manifest(job):
-        assert np.array_equal(np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"])))), square())
+    labeling.await_end(job)
+    for line in labeling.manifest(job):
+        assert np.array_equal(np.array(Image.open(io.BytesIO(labeling.read(line[f"{job}-ref"])))), square())
 
 
-def test_repeating_an_answer_has_no_effect_and_another_answer_is_refused(desk: Desk) -> None:
-    job = desk.create(1)
-    worker = desk.hire()
-    task = desk.lease(worker, job)
+def test_repeating_an_answer_has_no_effect_and_another_answer_is_refused(labeling: Labeling) -> None:
+    job = labeling.create(1)
+    worker = labeling.hire()
+    task = labeling.lease(worker, job)
     answer = {"answer": draw_answer(square(), ["cat"])}
     for _ in range(2):
         assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
     assert worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(0), ["cat"])})[0] == 410
     assert worker("POST", f"/tasks/{task['task']}/decline", {})[0] == 410
-    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
+    assert labeling.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
 
 
-def test_concurrent_workers_get_each_object_as_often_as_required(desk: Desk) -> None:
-    job = desk.create(30, workers=3)
-    workers = [desk.hire() for _ in range(8)]
+def test_concurrent_workers_get_each_object_as_often_as_required(labeling: Labeling) -> None:
+    job = labeling.create(30, workers=3)
+    workers = [labeling.hire() for _ in range(8)]
     done: list[list[str]] = [[] for _ in workers]
 
     def work(place: int) -> None:
-        done[place] = desk.label_all(workers[place], job)
+        done[place] = labeling.label_all(workers[place], job)
 
     threads = [threading.Thread(target=work, args=(place,)) for place in range(len(workers))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 30
+    assert labeling.await_end(job)["LabelCounters"]["TotalLabeled"] == 30
     assert all(len(objects) == len(set(objects)) for objects in done)
     everything = [name for objects in done for name in objects]
     assert all(everything.count(str(number)) == 3 for number in range(30))
@@ -323,27 +325,27 @@ def test_concurrent_workers_get_each_object_as_often_as_required(desk: Desk) -> 
 # ---------------------------------------------------------------- previews, teams
 
 
-def test_render_ui_template_returns_content_or_errors(desk: Desk) -> None:
+def test_render_ui_template_returns_content_or_errors(labeling: Labeling) -> None:
     task = {"Input": '{"taskObject": "s3://b/ä b.jpg", "labels": ["a\\"<b"]}'}
     role = "arn:aws:iam::111122223333:role/GroundTruth"
-    answer = desk.sagemaker.render_ui_template(UiTemplate={"Content": TEMPLATE}, Task=task, RoleArn=role)
+    answer = labeling.sagemaker.render_ui_template(UiTemplate={"Content": TEMPLATE}, Task=task, RoleArn=role)
     assert answer["Errors"] == []
     assert "X-Amz-Signature" in answer["RenderedContent"]
     assert "/b/%C3%A4%20b.jpg?" in answer["RenderedContent"]
-    raw = desk.sagemaker.render_ui_template(
+    raw = labeling.sagemaker.render_ui_template(
         UiTemplate={"Content": "{{ task.input.labels[0] }}{{ '<i>' | skip_autoescape }}"},
         Task=task,
         RoleArn=role,
     )
     assert raw["RenderedContent"] == "a&#34;&lt;b<i>"
-    broken = desk.sagemaker.render_ui_template(UiTemplate={"Content": "{% if %}"}, Task=task, RoleArn=role)
+    broken = labeling.sagemaker.render_ui_template(UiTemplate={"Content": "{% if %}"}, Task=task, RoleArn=role)
     assert broken["Errors"][0]["Code"] == "TemplateError"
 
 
-def test_an_account_has_one_workforce_and_up_to_25_workteams(desk: Desk) -> None:
-    client = desk.sagemaker
+def test_an_account_has_one_workforce_and_up_to_25_workteams(labeling: Labeling) -> None:
+    client = labeling.sagemaker
     first = client.describe_workteam(WorkteamName="gtseg")["Workteam"]
-    assert first["SubDomain"] == desk.aws.url.removeprefix("http://")
+    assert first["SubDomain"] == labeling.aws.url.removeprefix("http://")
     (force,) = client.list_workforces()["Workforces"]
     assert (force["WorkforceName"], force["Status"]) == ("default", "Active")
     members = first["MemberDefinitions"]
@@ -370,17 +372,17 @@ def test_an_account_has_one_workforce_and_up_to_25_workteams(desk: Desk) -> None
         client.describe_workteam(WorkteamName="Team-00")
 
 
-def test_a_workteam_with_a_job_in_progress_cannot_be_deleted(desk: Desk) -> None:
-    job = desk.create(1)
-    wait_for(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
-    with pytest.raises(desk.sagemaker.exceptions.ClientError, match="in use by the labeling job"):
-        desk.sagemaker.delete_workteam(WorkteamName="gtseg")
+def test_a_workteam_with_a_job_in_progress_cannot_be_deleted(labeling: Labeling) -> None:
+    job = labeling.create(1)
+    wait_for(lambda: labeling.describe(job)["LabelingJobStatus"] == "InProgress")
+    with pytest.raises(labeling.sagemaker.exceptions.ClientError, match="in use by the labeling job"):
+        labeling.sagemaker.delete_workteam(WorkteamName="gtseg")
 
 
 def test_workers_can_only_connect_from_the_workforces_addresses(local_aws: Any) -> None:
-    desk = Desk(local_aws)
-    worker = desk.hire()
-    desk.sagemaker.update_workforce(WorkforceName="default", SourceIpConfig={"Cidrs": ["10.0.0.0/8"]})
+    labeling = Labeling(local_aws)
+    worker = labeling.hire()
+    labeling.sagemaker.update_workforce(WorkforceName="default", SourceIpConfig={"Cidrs": ["10.0.0.0/8"]})
     assert worker("GET", "/jobs")[0] == 403
-    desk.sagemaker.update_workforce(WorkforceName="default", SourceIpConfig={"Cidrs": ["127.0.0.0/8"]})
+    labeling.sagemaker.update_workforce(WorkforceName="default", SourceIpConfig={"Cidrs": ["127.0.0.0/8"]})
     assert worker("GET", "/jobs")[0] == 200

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from labeling_desk import PUBLIC, Desk
+from labeling_fixture import PUBLIC, Labeling
 
 from gtseg.local.labeling.rules import LAMBDA_ACCOUNTS
 
@@ -16,18 +16,18 @@ PUBLIC_PRICE = {"PublicWorkforceTaskPrice": {"AmountInUsd": {"Dollars": 1, "Cent
 
 
 @pytest.fixture(scope="module")
-def desk(shared_aws: Any) -> Desk:
-    return Desk(shared_aws)
+def labeling(shared_aws: Any) -> Labeling:
+    return Labeling(shared_aws)
 
 
 @pytest.fixture(scope="module")
-def request_(desk: Desk) -> dict[str, Any]:
-    return desk.request(1)
+def request_(labeling: Labeling) -> dict[str, Any]:
+    return labeling.request(1)
 
 
-def refuse(desk: Desk, request: dict[str, Any]) -> str:
+def refuse(labeling: Labeling, request: dict[str, Any]) -> str:
     with pytest.raises(ClientError) as caught:
-        desk.sagemaker.create_labeling_job(**request)
+        labeling.sagemaker.create_labeling_job(**request)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
     return caught.value.response["Error"]["Message"]
 
@@ -45,8 +45,8 @@ def put(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return changed
 
 
-def test_the_error_for_the_ref_suffix_is_that_of_aws(desk: Desk, request_: dict) -> None:
-    assert refuse(desk, put(request_, "LabelAttributeName", "turtles")) == (
+def test_the_error_for_the_ref_suffix_is_that_of_aws(labeling: Labeling, request_: dict) -> None:
+    assert refuse(labeling, put(request_, "LabelAttributeName", "turtles")) == (
         "The value of the LabelAttributeName field for the Semantic Segmentation task type must end with '-ref'."
     )
 
@@ -142,8 +142,8 @@ def test_the_error_for_the_ref_suffix_is_that_of_aws(desk: Desk, request_: dict)
         ("StoppingConditions", {"MaxPercentageOfInputDatasetLabeled": 101}, "less than or equal to 100"),
     ],
 )
-def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value: Any, words: str) -> None:
-    assert words in refuse(desk, put(request_, path, value))
+def test_each_rule_names_its_field(labeling: Labeling, request_: dict, path: str, value: Any, words: str) -> None:
+    assert words in refuse(labeling, put(request_, path, value))
 
 
 @pytest.mark.parametrize(
@@ -163,17 +163,17 @@ def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value:
         ),
     ],
 )
-def test_an_invalid_label_file_is_refused(desk: Desk, request_: dict, document: bytes, words: str) -> None:
-    assert words in refuse(desk, {**request_, "LabelCategoryConfigS3Uri": desk.put("labels.json", document)})
+def test_an_invalid_label_file_is_refused(labeling: Labeling, request_: dict, document: bytes, words: str) -> None:
+    assert words in refuse(labeling, {**request_, "LabelCategoryConfigS3Uri": labeling.put("labels.json", document)})
 
 
 @pytest.mark.parametrize(
     ("template", "words"),
     [(b"{% for %}", "not a valid Liquid template"), (b"\xff", "not UTF-8"), (b"", "0 characters")],
 )
-def test_a_broken_template_is_refused(desk: Desk, request_: dict, template: bytes, words: str) -> None:
+def test_a_broken_template_is_refused(labeling: Labeling, request_: dict, template: bytes, words: str) -> None:
     assert words in refuse(
-        desk, put(request_, "HumanTaskConfig.UiConfig.UiTemplateS3Uri", desk.put("t.liquid", template))
+        labeling, put(request_, "HumanTaskConfig.UiConfig.UiTemplateS3Uri", labeling.put("t.liquid", template))
     )
 
 
@@ -196,17 +196,19 @@ def test_a_broken_template_is_refused(desk: Desk, request_: dict, template: byte
     ],
 )
 def test_the_public_crowd_has_additional_rules(
-    desk: Desk, request_: dict, human: dict, classifiers: list, words: str
+    labeling: Labeling, request_: dict, human: dict, classifiers: list, words: str
 ) -> None:
     request = copy.deepcopy(request_)
     request["HumanTaskConfig"].update({**human, "WorkteamArn": PUBLIC})
     request["InputConfig"]["DataAttributes"] = {"ContentClassifiers": classifiers}
-    assert words in refuse(desk, request)
+    assert words in refuse(labeling, request)
 
 
-def test_refused_requests_create_no_job(desk: Desk, request_: dict) -> None:
-    refuse(desk, put(request_, "HumanTaskConfig.TaskTimeLimitInSeconds", 99_999))
-    assert desk.sagemaker.list_labeling_jobs(NameContains=request_["LabelingJobName"])["LabelingJobSummaryList"] == []
+def test_refused_requests_create_no_job(labeling: Labeling, request_: dict) -> None:
+    refuse(labeling, put(request_, "HumanTaskConfig.TaskTimeLimitInSeconds", 99_999))
+    assert (
+        labeling.sagemaker.list_labeling_jobs(NameContains=request_["LabelingJobName"])["LabelingJobSummaryList"] == []
+    )
 
 
 def test_the_accounts_of_the_built_in_functions_are_those_of_the_api_reference() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labeling_desk import Desk, draw_answer, square
+from labeling_fixture import Labeling, draw_answer, square
 
 from gtseg.local.storage.database import Database
 from gtseg.local.storage.sync import Barrier, DiskError, Log
@@ -102,18 +102,18 @@ def test_file_folder_and_row_of_an_object_are_synced_before_the_response(traced:
 
 
 def test_a_job_and_a_workers_answer_are_synced_before_the_response(traced: Traced) -> None:
-    desk = Desk(traced.aws)
-    request = desk.request(1)
-    created = traced.synced(lambda: desk.sagemaker.create_labeling_job(**request))
+    labeling = Labeling(traced.aws)
+    request = labeling.request(1)
+    created = traced.synced(lambda: labeling.sagemaker.create_labeling_job(**request))
     manifest = next(path for path in created if path.endswith("/input.manifest"))
     for path in (manifest, os.path.dirname(manifest), "labeling"):
         assert path in created[: created.index("state.sqlite3-wal")]
-    worker = desk.hire()
-    task = desk.lease(worker, request["LabelingJobName"])
+    worker = labeling.hire()
+    task = labeling.lease(worker, request["LabelingJobName"])
     answer = {"answer": draw_answer(square(), task["labels"])}
     assert "state.sqlite3-wal" in traced.synced(lambda: worker("POST", f"/tasks/{task['task']}/answer", answer))
-    assert "state.sqlite3-wal" in traced.synced(lambda: desk.hire())
-    desk.await_end(request["LabelingJobName"])
+    assert "state.sqlite3-wal" in traced.synced(lambda: labeling.hire())
+    labeling.await_end(request["LabelingJobName"])
 
 
 def test_the_index_is_synced_before_a_state_that_refers_to_its_objects(tmp_path: Path) -> None:

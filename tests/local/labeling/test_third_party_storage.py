@@ -16,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from labeling_desk import draw_picture
+from labeling_fixture import draw_picture
 from moto.server import ThreadedMotoServer
 from polling import wait_for
 from test_engine import answer_everything, finish, read_output, start_job, step_until_idle

@@ -19,7 +19,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from labeling_desk import Api, Desk, draw_answer, square
+from labeling_fixture import Api, Labeling, draw_answer, square
 from local_aws import LocalAWS
 
 FILES = 1024
@@ -34,8 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 
 @pytest.fixture(scope="module")
-def desk(server: LocalAWS) -> Desk:
-    return Desk(server)
+def labeling(server: LocalAWS) -> Labeling:
+    return Labeling(server)
 
 
 def memory(aws: LocalAWS) -> int:
@@ -48,24 +48,24 @@ def connect(aws: LocalAWS) -> socket.socket:
     return socket.create_connection((parts.hostname, parts.port), timeout=30)
 
 
-def work_goes_on(desk: Desk, worker: Api, job: str) -> bool:
-    task = desk.lease(worker, job)
+def work_goes_on(labeling: Labeling, worker: Api, job: str) -> bool:
+    task = labeling.lease(worker, job)
     answer = {"answer": draw_answer(square(), task["labels"])}
     return worker("POST", f"/tasks/{task['task']}/answer", answer) == (200, {"state": "answered"})
 
 
-def test_1200_idle_connections_do_not_block_a_submission(desk: Desk, server: LocalAWS) -> None:
+def test_1200_idle_connections_do_not_block_a_submission(labeling: Labeling, server: LocalAWS) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, before[1]), before[1]))
-    job, worker = desk.create(2), desk.hire()
+    job, worker = labeling.create(2), labeling.hire()
     with contextlib.ExitStack() as stack:
         for number in range(1200):
             connection = stack.enter_context(connect(server))
             if number % 2:
                 connection.sendall(b"POST /_portal/api/session HTTP/1.1\r\nHost: ")
-        assert work_goes_on(desk, worker, job)
+        assert work_goes_on(labeling, worker, job)
         assert psutil.Process(server.pid).num_fds() < FILES
-    assert work_goes_on(desk, worker, job)
+    assert work_goes_on(labeling, worker, job)
 
 
 def send_unsigned(aws: LocalAWS, secret: str, size: int) -> int:

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from labeling_desk import Desk
+from labeling_fixture import Labeling
 
 POOL = "us-east-1_gtseglocal"
 
 
 def test_a_worker_is_found_by_sub_and_users_are_listed_in_pages(shared_aws: Any) -> None:
-    desk = Desk(shared_aws)
+    labeling = Labeling(shared_aws)
     for name in ('Zoë "Quick"', "Bob of the users"):
-        desk.hire(name)
+        labeling.hire(name)
     cognito = shared_aws.client("cognito-idp")
     pages = cognito.get_paginator("list_users").paginate(
         UserPoolId=POOL, PaginationConfig={"PageSize": 1, "MaxItems": 1000}

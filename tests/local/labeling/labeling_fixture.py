@@ -81,9 +81,9 @@ class Api:
         return status, json.loads(content) if content and "json" in kind else content
 
 
-class Desk:
+class Labeling:
     def __init__(self, aws: Any) -> None:
-        self.aws, self.bucket = aws, f"desk-{uuid.uuid4().hex[:12]}"
+        self.aws, self.bucket = aws, f"labeling-{uuid.uuid4().hex[:12]}"
         self.connect()
         self.s3.create_bucket(Bucket=self.bucket)
         self.put("template.liquid", TEMPLATE)

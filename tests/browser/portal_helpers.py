@@ -40,7 +40,7 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
 
 
 @dataclass
-class Desk:
+class PortalJob:
     """A job of a running server, and access to its output."""
 
     aws: Any
@@ -107,7 +107,7 @@ def make_job(
     labels: tuple[str, ...] = ("cat", "dog", "sea turtle"),
     time_limit: int = 3600,
     entry: dict[str, Any] | None = None,
-) -> Desk:
+) -> PortalJob:
     """Create a private job over these images, with workers and their links. `entry` is added to each manifest line."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="labels")
@@ -139,15 +139,15 @@ def make_job(
             "TaskTimeLimitInSeconds": time_limit,
         },
     )
-    desk = Desk(aws, job)
-    desk.await_status("InProgress")
+    portal_job = PortalJob(aws, job)
+    portal_job.await_status("InProgress")
     for name in workers:
         made = ask(aws, "POST", "/_portal/api/workers", {"name": f"{name} {job}", "team": team["WorkteamName"]})
-        desk.links[name] = f"{aws.url}/_portal/signin#{made['token']}"
-    return desk
+        portal_job.links[name] = f"{aws.url}/_portal/signin#{made['token']}"
+    return portal_job
 
 
-class Hand:
+class Pointer:
     """A user of the drawing area: converts image pixels to pointer events.
 
     Reads only the position of the area on the page and its fit rule.
