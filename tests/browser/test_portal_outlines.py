@@ -15,7 +15,7 @@ from test_portal_whole_job import disc, leave_empty_handed, submit
 ANSWERED = "() => !document.querySelector('crowd-semantic-segmentation').tools.auto.pending.size"
 MAP = "() => document.querySelector('crowd-semantic-segmentation').map.data.join('')"
 EMPTIED = """() => { const editor = document.querySelector("crowd-semantic-segmentation");
-  while (portal_job.history.cursor) portal_job.history.undo();
+  while (editor.history.cursor) editor.history.undo();
   editor.map.data.fill(0); editor.map.recount(); editor.refresh(); editor.view.redraw(); }"""
 DOTS = ".marks .click, .marks .corner"
 
