@@ -40,8 +40,8 @@ BUCKET = "bench"
 KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_REGION": "us-east-1"}
 
 
-class StubDesk(Labeling):
-    """A labeling whose bucket is that of the stub."""
+class StubLabeling(Labeling):
+    """Labeling with the bucket of the stub."""
 
     def __init__(self, aws: LocalAWS, url: str) -> None:
         self.aws, self.url, self.bucket = aws, url, BUCKET
@@ -121,14 +121,14 @@ def main() -> None:
         settings = {"s3": url, "only": "labeling", "cache_gb": options.cache_gb}
         far = LocalAWS(home / "far", options=settings, variables=KEYS)
         try:
-            measure(options, StubDesk(far, url), stub.pid)
+            measure(options, StubLabeling(far, url), stub.pid)
         finally:
             far.stop()
             stub.terminate()
             shutil.rmtree(home, ignore_errors=True)
 
 
-def measure(options: argparse.Namespace, labeling: StubDesk, stub: int) -> None:
+def measure(options: argparse.Namespace, labeling: StubLabeling, stub: int) -> None:
     server = labeling.aws.pid
     before = read_memory(server)
     lines = [{"source-ref": f"s3://{BUCKET}/images/{number:05}.jpg"} for number in range(options.images)]
@@ -178,7 +178,7 @@ def show_times(what: str, seconds: list[float]) -> None:
     )
 
 
-def read_figures(labeling: StubDesk) -> dict[str, float]:
+def read_figures(labeling: StubLabeling) -> dict[str, float]:
     """The server's metrics of its storage."""
     owner = {"Authorization": f"Bearer {labeling.aws.owner_token}"}
     with urllib.request.urlopen(urllib.request.Request(f"{labeling.aws.url}/metrics", headers=owner)) as answer:
