@@ -34,7 +34,10 @@ print(write_tile_tree(masks, out / "tree", places={}), write_features(masks, out
 
 CUT = """
 from pathlib import Path
-from gtseg.imports.geo import GeoSettings, Scene, import_geo, single_class
+from gtseg.imports.class_rules import single_class
+from gtseg.imports.geo import import_geo
+from gtseg.imports.geo_settings import GeoSettings
+from gtseg.imports.scene_pairs import Scene
 scene = Scene("images/scene_1.tif", (Path("features/scene_1.geojson"),), "scene_1")
 settings = GeoSettings(classes=single_class("house"), chip=512)
 import_geo([scene], Path("out"), settings, name="bench", workers=1)

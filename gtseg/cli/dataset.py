@@ -117,7 +117,7 @@ def _read_table(path: Path) -> ColorMap:
     """Convert a color or index table to the color map of one mask; 255 is void in a table of indices."""
     from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
     from gtseg.core.masks.colors import ColorMap, MapEntry
-    from gtseg.imports.mask_colors import read_table
+    from gtseg.imports.color_tables import read_table
 
     try:
         table = read_table(path, by_index=True)

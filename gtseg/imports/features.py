@@ -1,7 +1,7 @@
-"""Polygons, lines and points with their properties, from GeoJSON (plain, collection or line by line) or a shapefile.
+"""Polygons, lines and points with their properties, from GeoJSON (object, collection or line by line) or shapefiles.
 
-Sources: RFC 7946 (coordinates in EPSG:4326) and the older `crs` member that SpaceNet's files carry; ESRI's
-shapefile with its `.prj`, read by pyshp.
+Sources: RFC 7946 (coordinates in EPSG:4326) and the older `crs` member, which SpaceNet's files have; ESRI shapefiles
+with a `.prj` file, read with pyshp.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .files import read_text
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-NO_GEOMETRY = "no geometry, or one that is empty or broken"
+NO_GEOMETRY = "missing, empty or invalid geometry"
 
 
 @dataclass(frozen=True)
 class Feature:
-    """`number`: its place in its file, from 1."""
+    """Geometry, properties, and `number`, the position in the file from 1."""
 
     geometry: BaseGeometry
     properties: dict[str, Any]
@@ -38,44 +38,47 @@ class Feature:
 
 @dataclass(frozen=True)
 class Features:
-    """Features in one coordinate reference system (`crs`: what pyproj understands, None where unknown).
+    """Features in one coordinate reference system (`crs`: any form that pyproj accepts; None if unknown).
 
-    `came` counts all that the file holds, `losses` those that are not among `items`.
+    `total` counts all features of the file, `losses` those that are not in `items`.
     """
 
     items: tuple[Feature, ...]
     crs: str | None
     repaired: int = 0
-    came: int = 0
+    total: int = 0
     losses: tuple[Loss, ...] = ()
 
 
 def read_features(path: Path, *, crs: str | None = None) -> Features:
-    """The features of a .geojson, .json, .geojsonl, .shp or zipped shapefile; `crs` overrides the file's own."""
+    """Read a .geojson, .json, .geojsonl or .shp file, or a zipped shapefile; `crs` overrides the file's own.
+
+    Raises ManifestError if the file is missing or cannot be read.
+    """
     if not path.exists():
-        raise ManifestError(f"{path}: no such file of features")
+        raise ManifestError(f"{path}: feature file not found")
     files = [
         path,
         *(path.with_suffix(ending) for ending in (".dbf", ".prj") if path.suffix.lower() == ".shp"),
     ]
-    states = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
-    return _read_states(path, crs, states)
+    versions = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
+    return _read_version(path, crs, versions)
 
 
 @lru_cache(maxsize=2)
-def _read_states(path: Path, crs: str | None, states: tuple[tuple[int, int], ...]) -> Features:
-    """One file as it is now, by time and size: scenes that share a file of features read it once."""
+def _read_version(path: Path, crs: str | None, versions: tuple[tuple[int, int], ...]) -> Features:
+    """Read a file once for all scenes that use it; (time, size) of its files are part of the cache key."""
     if path.suffix.lower() in {".shp", ".zip"}:
         raw, own = _read_shapefile(path)
     else:
         raw, own = _read_geojson(path)
-    return _clean(raw, crs or own, str(path))
+    return _parse_features(raw, crs or own, str(path))
 
 
 def _read_geojson(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
     text = read_text(path, "GeoJSON")
     if not text.strip():
-        return [], "OGC:CRS84"  # SpaceNet leaves an empty file where a tile holds no building
+        return [], "OGC:CRS84"  # SpaceNet has empty files for tiles without buildings
     try:
         document = json.loads(text)
     except RecursionError:
@@ -86,20 +89,20 @@ def _read_geojson(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
             raise ManifestError(f"{path}: not GeoJSON: {error}") from error
         return _parse_lines(path, lines), "OGC:CRS84"
     if not isinstance(document, dict) or "type" not in document:
-        raise ManifestError(f"{path}: not GeoJSON: no `type` at its top")
-    return _members(document), _crs_of(document)
+        raise ManifestError(f"{path}: not GeoJSON: the top level has no `type`")
+    return _features_of(document), _crs_of(document)
 
 
 def _parse_lines(path: Path, lines: list[str]) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         if line:
             try:
-                yield from _members(json.loads(line))
+                yield from _features_of(json.loads(line))
             except json.JSONDecodeError as error:
                 raise ManifestError(f"{path}: line {number} is not GeoJSON: {error}") from error
 
 
-def _members(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def _features_of(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if document.get("type") == "FeatureCollection":
         features = document.get("features") or []
         return features if isinstance(features, list) else []
@@ -109,7 +112,7 @@ def _members(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 def _crs_of(document: dict[str, Any]) -> str | None:
-    """RFC 7946 is EPSG:4326 always; a `crs` member (GeoJSON 2008) still wins where a file has one."""
+    """Return the `crs` member (GeoJSON 2008) if there is one, else EPSG:4326 (RFC 7946)."""
     crs = document.get("crs")
     if not isinstance(crs, dict):
         return "OGC:CRS84"
@@ -120,7 +123,7 @@ def _crs_of(document: dict[str, Any]) -> str | None:
 def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
     import shapefile
 
-    shapefile.VERBOSE = False  # what it would print for every broken shape is counted below
+    shapefile.VERBOSE = False  # invalid shapes are counted by `_parse_features`
     try:
         with shapefile.Reader(str(path)) as reader:
             raw = [
@@ -136,7 +139,7 @@ def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
     return raw, projection.read_text() if projection.exists() else None
 
 
-def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
+def _parse_features(raw: Iterable[Any], crs: str | None, source: str) -> Features:
     from shapely import get_coordinates, make_valid
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
@@ -148,13 +151,13 @@ def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
             if feature.get("geometry") is None:
                 losses.append(Loss("feature", NO_GEOMETRY, name))
                 continue
-            with np.errstate(invalid="ignore"):  # what is no number is counted below
+            with np.errstate(invalid="ignore"):  # NaN coordinates are counted below
                 geometry = shape(feature["geometry"])
-            is_whole = not geometry.is_empty and _is_finite(get_coordinates(geometry).ravel().tolist())
+            is_usable = not geometry.is_empty and _is_finite(get_coordinates(geometry).ravel().tolist())
         except (ShapelyError, OverflowError, ValueError, TypeError, KeyError, AttributeError, IndexError):
             losses.append(Loss("feature", NO_GEOMETRY, name))
             continue
-        if not is_whole:
+        if not is_usable:
             losses.append(Loss("feature", NO_GEOMETRY, name))
             continue
         if not geometry.is_valid:
@@ -163,27 +166,30 @@ def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
     return Features(tuple(items), crs, repaired, number, merge_losses(losses))
 
 
-def _is_finite(bounds: Iterable[float]) -> bool:
-    return all(map(math.isfinite, bounds))
+def _is_finite(values: Iterable[float]) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def reproject(features: Features, crs: Any) -> Features:
-    """The same features in another coordinate reference system, x before y in both."""
+    """Return the features in another coordinate reference system, x before y in both.
+
+    Features outside the area where the target system is defined are dropped. Raises ManifestError if the features have
+    no system, or pyproj does not accept one of the systems.
+    """
     from pyproj import CRS, Transformer
     from pyproj.exceptions import CRSError
     from shapely import transform
 
     if features.crs is None:
-        raise ManifestError("the features name no coordinate reference system: give it (--features-crs EPSG:4326)")
+        raise ManifestError("the features have no coordinate reference system: specify it, --features-crs EPSG:4326")
     try:
         source, target = CRS.from_user_input(features.crs), CRS.from_user_input(crs)
     except CRSError as error:
-        raise ManifestError(f"coordinate reference system not understood: {error}") from error
+        raise ManifestError(f"invalid coordinate reference system: {error}") from error
     if source.equals(target, ignore_axis_order=True):
         return features
     transformer = Transformer.from_crs(source, target, always_xy=True)
     moved = [replace(f, geometry=transform(f.geometry, lambda xy: _project(transformer, xy))) for f in features.items]
-    # what lies where the other system is not defined is nowhere in it
     return replace(features, items=tuple(f for f in moved if _is_finite(f.geometry.bounds)), crs=str(crs))
 
 

@@ -1,4 +1,4 @@
-"""Which file of a folder an entry of an annotation file means: tools write paths of other machines, URLs, prefixes."""
+"""Matching of file names in annotations with files of a folder; tools write absolute paths, URLs and prefixes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from gtseg.core.images.formats import IMAGE_SUFFIXES
 from gtseg.core.output_names import fold
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
-"""Label Studio puts eight hexadecimal digits before the name of an uploaded file."""
+"""Label Studio adds eight hexadecimal digits to the name of an uploaded file."""
 
 
 def plain_path(name: str) -> PurePosixPath:
-    """A relative path with forward slashes of a path, a Windows path or a web address (`?d=` of Label Studio's local files)."""
+    """Return the relative path, with forward slashes, in a POSIX path, Windows path or URL.
+
+    The path of Label Studio's local files is in the query parameter `d`.
+    """
     text = name.strip()
     if re.match(r"^[a-z][a-z0-9+.-]+://", text, re.IGNORECASE):
         text = unquote(urlsplit(text).path)
@@ -30,7 +33,7 @@ def plain_path(name: str) -> PurePosixPath:
 
 
 class ImageIndex:
-    """The files of a folder by the ends of their paths, in any case and Unicode form."""
+    """Index of a folder's files by the last parts of their paths, regardless of case and Unicode form."""
 
     def __init__(self, root: Path, files: Sequence[Path]) -> None:
         self._root = root
@@ -41,20 +44,20 @@ class ImageIndex:
             self._by_stem.setdefault(fold(path.stem), []).append(path)
 
     def find(self, name: str) -> Path | str:
-        """The one file whose path agrees with the name's end the longest; else why there is none, in words."""
+        """Return the file whose path shares the most last parts with the name, or the reason why there is none."""
         wanted = plain_path(name)
         stripped = wanted.with_name(UPLOAD_PREFIX.sub("", wanted.name)) if wanted.name else wanted
         for candidate in dict.fromkeys((wanted, PurePosixPath(unquote(str(wanted))), stripped)):
             if candidate.name and (files := self._candidates(candidate)):
                 return self._best(candidate, files)
-        return "no such image in the folder"
+        return "image not found in the folder"
 
-    def is_whole(self, name: str, path: Path) -> bool:
-        """Whether the file's whole path below the folder is the end of the name, or the name the end of the path."""
+    def matches_fully(self, name: str, path: Path) -> bool:
+        """Return whether the name ends in the file's path below the folder, or that path ends in the name."""
         wanted = plain_path(name)
-        own = len(path.relative_to(self._root).parts)
+        depth = len(path.relative_to(self._root).parts)
         stripped = wanted.with_name(UPLOAD_PREFIX.sub("", wanted.name)) if wanted.name else wanted
-        return any(self._agreement(x, path)[0] >= min(len(x.parts), own) for x in (wanted, stripped))
+        return any(self._common_parts(x, path)[0] >= min(len(x.parts), depth) for x in (wanted, stripped))
 
     def _candidates(self, wanted: PurePosixPath) -> list[Path]:
         found = self._by_name.get(fold(wanted.name), [])
@@ -63,18 +66,18 @@ class ImageIndex:
         return found
 
     def _best(self, wanted: PurePosixPath, files: Sequence[Path]) -> Path | str:
-        ranked = sorted(files, key=lambda path: self._agreement(wanted, path), reverse=True)
-        best = [p for p in ranked if self._agreement(wanted, p) == self._agreement(wanted, ranked[0])]
+        ranked = sorted(files, key=lambda path: self._common_parts(wanted, path), reverse=True)
+        best = [p for p in ranked if self._common_parts(wanted, p) == self._common_parts(wanted, ranked[0])]
         exact = [p for p in best if p.relative_to(self._root).as_posix() == str(wanted)]
         if len(best) == 1 or len(exact) == 1:
             return (exact or best)[0]
-        return f"{len(best)} files of the folder could be it: {best[0]}, {best[1]}"
+        return f"{len(best)} files of the folder match it, such as {best[0]} and {best[1]}"
 
-    def _agreement(self, wanted: PurePosixPath, path: Path) -> tuple[int, bool]:
-        """How many last parts agree, and whether the name does to the letter."""
+    def _common_parts(self, wanted: PurePosixPath, path: Path) -> tuple[int, bool]:
+        """Return how many last parts are equal, and whether the file name is equal in case and Unicode form, too."""
         count = 0
-        for mine, its in zip(reversed(wanted.parts), reversed(path.relative_to(self._root).parts), strict=False):
-            if fold(mine) != fold(its):
+        for part, other in zip(reversed(wanted.parts), reversed(path.relative_to(self._root).parts), strict=False):
+            if fold(part) != fold(other):
                 break
             count += 1
         return count, wanted.name == path.name

@@ -1,7 +1,7 @@
-"""Files of strangers: which files of a folder are read, how much of one, and how a new one is written.
+"""Listing of a folder's files, and reading of text files, both from untrusted sources.
 
-Only regular files inside the folder are taken: no FIFO, no device, and no link that leaves the folder unless links
-are followed on request. Hidden files (and the resource forks of a Mac) are none.
+Only regular files inside the folder are read: no FIFOs, no devices, and no links that lead out of the folder, unless
+the user asks to follow links. Hidden files, including macOS resource forks, are ignored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,21 @@ from gtseg.core.account import Loss, merge_losses
 from gtseg.core.images.formats import has_suffix
 from gtseg.errors import ManifestError, StageError
 
-MOST_TEXT = 2_000_000_000
-"""Bytes of an annotation file: beyond that it is no file of annotations."""
+MAX_TEXT_BYTES = 2_000_000_000
+"""Maximum size of an annotation file."""
+OUTSIDE_LINK = "link that leads out of the folder; use --follow-links to include it"
 
 
 def read_text(path: Path, what: str) -> str:
-    """The text of a file that somebody named: UTF-8 with or without a mark, or UTF-16 with one. ManifestError else."""
+    """Return the text of a file: UTF-8 with or without a byte order mark, or UTF-16 with one.
+
+    `what` names the expected content in errors. Raises ManifestError if the file is missing, too large, or not text.
+    """
     try:
-        if path.is_file() and path.stat().st_size > MOST_TEXT:
-            raise ManifestError(f"{path}: {path.stat().st_size:,} bytes, {what} has at most {MOST_TEXT:,}")
+        if path.is_file() and path.stat().st_size > MAX_TEXT_BYTES:
+            raise ManifestError(
+                f"{path}: {path.stat().st_size:,} bytes exceed the maximum of {MAX_TEXT_BYTES:,} for {what}"
+            )
         body = path.read_bytes()
         return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except OSError as error:
@@ -36,7 +42,7 @@ def read_text(path: Path, what: str) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files taken, sorted, and those that were left alone with the reason."""
+    """Files, sorted, and the ones that were excluded with the reason."""
 
     files: tuple[Path, ...]
     losses: tuple[Loss, ...] = ()
@@ -44,34 +50,34 @@ class Listing:
 
 def require_folder(folder: Path) -> Path:
     if not folder.is_dir():
-        raise StageError(f"{folder}: no such folder")
+        raise StageError(f"{folder}: folder not found")
     return folder
 
 
 def list_files(
     root: Path, suffixes: Container[str] | None, *, unit: str = "image", follow_links: bool = False
 ) -> Listing:
-    """The regular files below `root` that end in one of `suffixes` (None: all); `unit` names them in losses."""
+    """Return the regular files below `root` that end in one of `suffixes` (None: all); `unit` names them in losses."""
     files: list[Path] = []
     losses: list[Loss] = []
     inside = root.resolve()
-    for path in sorted(_walk(root, inside, follow_links, losses.append)):
+    for path in sorted(_find_files(root, inside, follow_links, losses)):
         if suffixes is None and path.name.startswith("."):
             continue
         if suffixes is not None and not has_suffix(path.name, suffixes):
             continue
-        if reason := _refuse(path, inside, follow_links):
+        if reason := _exclusion(path, inside, follow_links):
             losses.append(Loss(unit, reason, str(path)))
         else:
             files.append(path)
     return Listing(tuple(files), merge_losses(losses))
 
 
-def _walk(root: Path, inside: Path, follow: bool, lose: Callable[[Loss], None]) -> Iterator[Path]:
+def _find_files(root: Path, inside: Path, follow: bool, losses: list[Loss]) -> Iterator[Path]:
     seen: set[str] = set()
     for place, folders, names in os.walk(root, followlinks=follow):
         real = os.path.realpath(place)
-        if real in seen:  # links that lead round in a circle
+        if real in seen:  # a cycle of links
             folders.clear()
             continue
         seen.add(real)
@@ -79,19 +85,17 @@ def _walk(root: Path, inside: Path, follow: bool, lose: Callable[[Loss], None]) 
         for name in folders if not follow else ():
             path = Path(place, name)
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                lose(Loss("folder", LEAVES, str(path)))
+                losses.append(Loss("folder", OUTSIDE_LINK, str(path)))
         yield from (Path(place, name) for name in names)
 
 
-LEAVES = "a link that leaves its folder: --follow-links takes it"
-
-
-def _refuse(path: Path, inside: Path, follow: bool) -> str:
+def _exclusion(path: Path, inside: Path, follow: bool) -> str:
+    """Return why a file is excluded, '' if it is not."""
     mode = 0
     with contextlib.suppress(OSError):
         mode = path.stat().st_mode
     if not mode:
-        return "a link to nothing"
+        return "broken link"
     if not stat.S_ISREG(mode):
-        return "no regular file"
-    return "" if follow or not path.is_symlink() or path.resolve().is_relative_to(inside) else LEAVES
+        return "not a regular file"
+    return "" if follow or not path.is_symlink() or path.resolve().is_relative_to(inside) else OUTSIDE_LINK

@@ -1,4 +1,4 @@
-"""Mapbox GL filters, as Label Maker's configuration and many styles write them.
+"""Mapbox GL filters, used in Label Maker's configuration.
 
 Source: Mapbox style specification, "Other filter" (the deprecated, array form): `has`, `!has`, `==`, `!=`,
 `<`, `<=`, `>`, `>=`, `in`, `!in`, `all`, `any`, `none`.
@@ -17,18 +17,21 @@ ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.g
 
 
 def compile_filter(expression: Sequence[Any] | None) -> Filter:
-    """A test of (properties, geometry type) from a filter array; None passes everything."""
+    """Return a predicate of (properties, geometry type) for a filter array; None accepts everything.
+
+    Raises SettingsError for an invalid filter.
+    """
     if expression is None:
         return lambda properties, geometry: True
     if not isinstance(expression, list | tuple) or not expression or not isinstance(expression[0], str):
-        raise SettingsError(f'filter {expression!r}: want an array such as ["has", "building"]')
+        raise SettingsError(f'filter {expression!r}: must be an array such as ["has", "building"]')
     name, *operands = expression
     if name in {"all", "any", "none"}:
         return _combine(name, [compile_filter(part) for part in operands])
     if name not in {"has", "!has", "==", "!=", "in", "!in", *ORDER}:
         raise SettingsError(f"filter {expression!r}: unknown operator {name!r}")
     if not operands or not isinstance(operands[0], str):
-        raise SettingsError(f"filter {expression!r}: the second member must be a property's name")
+        raise SettingsError(f"filter {expression!r}: the second element must be the name of a property")
     return _compare(name, operands[0], operands[1:])
 
 

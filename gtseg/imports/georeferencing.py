@@ -1,7 +1,6 @@
-"""Predicted masks back to where they lie on earth: a tree of tiles, or GeoJSON footprints.
+"""Georeferencing of predicted masks: a tree of tiles, or GeoJSON footprints.
 
-A mask is placed by its own name where that is a tile's (`z/x/y.png`, `x-y-z.png`), else by the `places.jsonl` that
-its import left.
+The place of a mask is the tile in its name (`z/x/y.png`, `x-y-z.png`), or its entry in the import's `places.jsonl`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,15 @@ from PIL import Image
 from gtseg.core.files import open_atomically, write_atomically
 from gtseg.errors import ManifestError, StageError
 
-from .footprints import WEB_MERCATOR, Placed, Site, site_at, stream_features, transform_of_tile
+from .footprints import WEB_MERCATOR, GeoMask, MaskFile, mask_file, stream_features, transform_of_tile
 from .slippy import Tile, parse_tile
 
 
 def read_places(folder: Path | None) -> dict[str, dict[str, Any]]:
-    """name -> place of an import's folder, with "nodata" the path of the mask of its pixels without data; {} for none."""
+    """Return the entries of an import's places.jsonl by image name; {} if `folder` is None.
+
+    "nodata" is the path of the mask of pixels without data. Raises ManifestError if the file is invalid.
+    """
     if folder is None:
         return {}
     path = folder / "places.jsonl" if folder.is_dir() else folder
@@ -40,8 +42,11 @@ def _nodata_of(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"nodata": folder / entry["nodata"]} if "nodata" in entry else {}
 
 
-def _without_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) -> NDArray[np.uint8]:
-    """(H, W) the mask with background where its scene has no data: there is nothing to be seen. ManifestError for another size."""
+def _clear_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) -> NDArray[np.uint8]:
+    """Return the (H, W) mask with background where its scene has no data.
+
+    Raises ManifestError if the no-data mask is missing or has a different size.
+    """
     if "nodata" not in place:
         return mask
     try:
@@ -49,12 +54,12 @@ def _without_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) 
             nodata = np.asarray(image.convert("1"))
     except OSError as error:
         raise ManifestError(
-            f"{place['nodata']}: not readable ({error}); --places needs the import's whole folder"
+            f"{place['nodata']} cannot be read ({error}); --places needs the complete folder of the import"
         ) from None
     if nodata.shape != mask.shape:
         raise ManifestError(
-            f"{path} is {mask.shape[1]}x{mask.shape[0]} pixels, its chip {nodata.shape[1]}x{nodata.shape[0]}: predict the import's "
-            "own images"
+            f"{path} has {mask.shape[1]}x{mask.shape[0]} pixels, its chip {nodata.shape[1]}x{nodata.shape[0]}: "
+            "predict the images of the import"
         )
     return np.where(nodata, np.uint8(0), mask)
 
@@ -62,7 +67,7 @@ def _without_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) 
 def _masks(folder: Path) -> list[Path]:
     found = sorted(p for p in folder.rglob("*.png") if not p.name.startswith("."))
     if not found:
-        raise StageError(f"{folder}: no predicted masks (.png) in it")
+        raise StageError(f"{folder}: no predicted masks (.png) found")
     return found
 
 
@@ -74,7 +79,7 @@ def _tile_of(path: Path, folder: Path, places: dict[str, dict[str, Any]]) -> Til
 
 
 def write_tile_tree(folder: Path, target: Path, *, places: dict[str, dict[str, Any]]) -> int:
-    """Every mask of `folder` that is a tile as target/z/x/y.png, byte for byte; how many. StageError where none is."""
+    """Copy the masks of tiles to target/z/x/y.png and return their number. Raises StageError if there are none."""
     count = 0
     for path in _masks(folder):
         tile = _tile_of(path, folder, places)
@@ -82,7 +87,7 @@ def write_tile_tree(folder: Path, target: Path, *, places: dict[str, dict[str, A
             write_atomically(target / str(tile.z) / str(tile.x) / f"{tile.y}.png", path.read_bytes())
             count += 1
     if not count:
-        raise StageError(f"{folder}: no mask there is named as a tile (z/x/y.png or x-y-z.png)")
+        raise StageError(f"{folder}: no mask has the name of a tile (z/x/y.png or x-y-z.png)")
     return count
 
 
@@ -94,16 +99,17 @@ def write_features(
     places: dict[str, dict[str, Any]],
     tolerance: float = 0.5,
 ) -> int:
-    """The masks' regions as GeoJSON footprints in degrees; how many. One mask is in memory at a time.
+    """Write the regions of the masks as GeoJSON footprints in degrees, and return their number.
 
-    StageError where no mask has a place.
+    One mask at a time is in memory. Raises StageError if no mask has a place.
     """
-    sites = list(_sites(folder, places))
-    if not sites:
+    files = list(_mask_files(folder, places))
+    if not files:
         raise StageError(
-            f"{folder}: nothing says where these masks lie: they are no tiles, and --places DIR names no import that has them"
+            f"{folder}: no mask can be georeferenced: the names are not those of tiles, and --places DIR does not name "
+            "an import that contains them"
         )
-    features, count = stream_features(sites, classes, tolerance=tolerance), 0
+    features, count = stream_features(files, classes, tolerance=tolerance), 0
     with open_atomically(target) as file:
         file.write(b'{"type": "FeatureCollection", "features": [')
         for count, feature in enumerate(features, 1):
@@ -112,24 +118,24 @@ def write_features(
     return count
 
 
-def _sites(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Site]:
-    """Where each mask lies, from its header; its pixels are read when it is its turn."""
+def _mask_files(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[MaskFile]:
+    """Yield the masks that have a place. Only headers are read here."""
     for path in _masks(folder):
         tile = _tile_of(path, folder, places)
-        known = places.get(path.stem, {})
-        place = known.get("georeference")
-        if tile is None and not (place and place.get("crs")):
+        place = places.get(path.stem, {})
+        georeference = place.get("georeference")
+        if tile is None and not (georeference and georeference.get("crs")):
             continue
         with Image.open(path, formats=("PNG",)) as image:
             shape = (image.height, image.width)
         if tile is not None:
             transform, crs = transform_of_tile(tile, shape), WEB_MERCATOR
         else:
-            assert place is not None
-            transform, crs = Affine(*place["transform"]), place["crs"]
-        yield site_at(transform, crs, shape, partial(_load, path, known, transform, crs))
+            assert georeference is not None
+            transform, crs = Affine(*georeference["transform"]), georeference["crs"]
+        yield mask_file(transform, crs, shape, partial(_load, path, place, transform, crs))
 
 
-def _load(path: Path, known: dict[str, Any], transform: Any, crs: str) -> Placed:
+def _load(path: Path, place: dict[str, Any], transform: Any, crs: str) -> GeoMask:
     with Image.open(path, formats=("PNG",)) as image:
-        return Placed(_without_nodata(np.asarray(image).astype(np.uint8), known, path), transform, crs)
+        return GeoMask(_clear_nodata(np.asarray(image).astype(np.uint8), place, path), transform, crs)

@@ -1,11 +1,12 @@
-"""Tiles of a bounding box from any slippy-map URL, with the features that lie on them: Label Maker's beginning.
+"""Import of the tiles in a bounding box from a slippy-map URL, labeled from features as in Label Maker.
 
-Politely (bounded connections, a User-Agent, waits as told by Retry-After), resumable (a tile that is on disk is
-not fetched again) and cached (`DIR/cache/z/x/y.ext`). Tokens stay out of file names, reports and errors.
+Downloads use few connections, a User-Agent and the waits of Retry-After, and are cached as `DIR/cache/z/x/y.ext`.
+Tokens do not appear in file names, reports or errors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -15,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +28,28 @@ from gtseg.core.files import write_atomically
 from gtseg.core.images.formats import kind_of
 from gtseg.errors import GtsegError, ImageError, ManifestError, SettingsError
 
+from .class_rules import class_names, classify, read_rules, unclassified
 from .features import Features, read_features, reproject
+from .footprints import transform_of_tile
 from .journal import run_tasks
-from .outcomes import Drawn, Outcome, Report, Skipped
+from .outcomes import DrawnFeatures, Outcome, Report, Skipped
 from .output_files import write_pair
+from .overlap import Extent, explain_no_overlap, extent_of_features
 from .photographs import read_photograph
-from .rasterization import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
-from .slippy import Tile, tiles_within
+from .rasterization import Burnable, burn, burn_numbered
+from .slippy import EARTH, Tile, tiles_within
 
 ATTEMPTS = 5
-MOST_BYTES = 32_000_000
-"""Of a tile; a server that sends more sends no tile."""
-TILES_A_PROCESS = 250
-"""A process costs about a second of CPU before its first tile, as much as 75 (WebP, 512 pixels) to 300 (JPEG, 256) tiles."""
-MOST_POINTS = 5_000
-"""Points of a tile's shapes, on average, beyond which sending them to another process costs more than burning them here."""
+MAX_TILE_BYTES = 32_000_000
+TILES_PER_PROCESS = 250
+"""Starting a process takes about a second of CPU time: as much as 75 (WebP, 512 pixels) to 300 (JPEG, 256) tiles."""
+MAX_POINTS = 5_000
+"""Mean number of points of a tile's shapes above which sending them to a process takes longer than burning them."""
 
 
 @dataclass(frozen=True)
 class TileRequest:
-    """What to fetch: `imagery` with {z} {x} {y} (and {token}), box in degrees, classes as Label Maker writes them."""
+    """Box in degrees, zoom level, `imagery` URL with {z}, {x}, {y} (and {token}), and class rules of Label Maker."""
 
     bbox: tuple[float, float, float, float]
     zoom: int
@@ -60,46 +63,49 @@ class TileRequest:
 
 
 def tile_url(template: str, tile: Tile, token: str = "") -> str:
-    """The address of a tile; `{-y}` counts rows from the south, as TMS does."""
+    """Return the URL of a tile. `{-y}` is the row from the south, as in TMS.
+
+    Raises SettingsError if a placeholder is missing or the URL is not http or https.
+    """
     if not all(f"{{{part}}}" in template for part in ("z", "x")) or not re.search(r"\{-?y\}", template):
-        raise SettingsError(f"imagery {template!r}: want {{z}}, {{x}} and {{y}} in it")
+        raise SettingsError(f"imagery {template!r}: must contain {{z}}, {{x}} and {{y}}")
     if not re.match(r"https?://", template, re.IGNORECASE) and "://" in template:
-        raise SettingsError(f"imagery {template.partition(':')[0]}://...: want an http or https address")
-    south = 2**tile.z - 1 - tile.y
-    parts = {
+        raise SettingsError(f"imagery {template.partition(':')[0]}://...: must be an http or https URL")
+    values = {
         "{z}": tile.z,
         "{x}": tile.x,
         "{y}": tile.y,
-        "{-y}": south,
+        "{-y}": 2**tile.z - 1 - tile.y,
         "{token}": token,
         "ACCESS_TOKEN": token,
     }
-    for mark, value in parts.items():
-        template = template.replace(mark, str(value))
+    for placeholder, value in values.items():
+        template = template.replace(placeholder, str(value))
     return template
 
 
 def fetch_tile(
     request: TileRequest, tile: Tile, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> Path | None:
-    """The tile's file, from the cache or the server; None where the server has none (404, 204).
+    """Return the tile's file, from the cache or the server; None if the server has no such tile (404, 204).
 
-    Raises ImageError after five attempts, or at once where the server refuses the token.
+    Raises ImageError after five attempts, and immediately if the server rejects the token or returns no image.
     """
     cached = next(iter((folder / "cache" / str(tile.z) / str(tile.x)).glob(f"{tile.y}.*")), None)
     if cached:
         return None if cached.suffix == ".none" else cached
     for attempt in range(ATTEMPTS):
-        body, wait = _ask(request, tile)
+        body, wait = _download(request, tile)
         if body is not None:
             if body and (kind := kind_of(body)) not in {"JPEG", "PNG", "WEBP"}:
-                words = kind if kind else "not an image"
-                raise ImageError(f"tile {tile.name}: the imagery server's answer is {words}")
+                raise ImageError(
+                    f"tile {tile.name}: the imagery server returned {kind or 'no image'} instead of JPEG, PNG or WebP"
+                )
             path = folder / "cache" / str(tile.z) / str(tile.x) / f"{tile.y}{_suffix(body)}"
             write_atomically(path, body)
             return path if body else None
         sleep(wait if wait is not None else 0.5 * 2**attempt)
-    raise ImageError(f"tile {tile.name}: no answer from the imagery server after {ATTEMPTS} attempts")
+    raise ImageError(f"tile {tile.name}: no response from the imagery server after {ATTEMPTS} attempts")
 
 
 def _suffix(body: bytes) -> str:
@@ -108,27 +114,27 @@ def _suffix(body: bytes) -> str:
     return {"JPEG": ".jpg", "WEBP": ".webp"}.get(kind_of(body), ".png")
 
 
-def _ask(request: TileRequest, tile: Tile) -> tuple[bytes | None, float | None]:
-    """(body, None), (empty, None) where there is no such tile, (None, seconds to wait or None) to try again."""
+def _download(request: TileRequest, tile: Tile) -> tuple[bytes | None, float | None]:
+    """Return (body, None), (b"", None) if there is no such tile, or (None, seconds to wait or None) to retry."""
     url = tile_url(request.imagery, tile, request.token)
-    asked = urllib.request.Request(url, headers={"User-Agent": "gtseg (+tile import)"})
+    http_request = urllib.request.Request(url, headers={"User-Agent": "gtseg (+tile import)"})
     try:
-        with urllib.request.urlopen(asked, timeout=30) as answer:
-            body = answer.read(MOST_BYTES + 1)
-            if len(body) > MOST_BYTES:
-                raise ImageError(f"tile {tile.name}: the imagery server sends more than {MOST_BYTES:,} bytes")
-            expected = answer.headers.get("Content-Length")
-            whole = expected is None or len(body) == int(expected)
-            return (body, None) if whole else (None, None)
+        with urllib.request.urlopen(http_request, timeout=30) as response:
+            body = response.read(MAX_TILE_BYTES + 1)
+            if len(body) > MAX_TILE_BYTES:
+                raise ImageError(f"tile {tile.name}: the imagery server returned more than {MAX_TILE_BYTES:,} bytes")
+            expected = response.headers.get("Content-Length")
+            is_complete = expected is None or len(body) == int(expected)
+            return (body, None) if is_complete else (None, None)
     except urllib.error.HTTPError as error:
         if error.code == 404:
             return b"", None
         if error.code in {401, 403}:
             raise ImageError(
-                f"tile {tile.name}: the imagery server answers {error.code}: is the token right?"
+                f"tile {tile.name}: the imagery server returned {error.code}: check the token (--token)"
             ) from None
         if error.code < 500 and error.code != 429:
-            raise ImageError(f"tile {tile.name}: the imagery server answers {error.code}") from None
+            raise ImageError(f"tile {tile.name}: the imagery server returned {error.code}") from None
         return None, _retry_after(error.headers.get("Retry-After"))
     except (OSError, ValueError, http.client.HTTPException):
         return None, None
@@ -139,13 +145,13 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def choose_tiles(request: TileRequest, shapes: Sequence[Burnable]) -> list[Tile]:
-    """The tiles on which a feature lies, and `background_ratio` empty ones for each, chosen by the seed."""
+    """Return the tiles with features, and `background_ratio` empty ones for each, drawn reproducibly from the seed."""
     from shapely import STRtree
     from shapely.geometry import box
 
     tiles = list(tiles_within(request.bbox, request.zoom))
-    tree = STRtree([shape[0] for shape in shapes]) if shapes else None
-    labeled = [t for t in tiles if tree is not None and len(tree.query(box(*t.mercator()), predicate="intersects"))]
+    tree = STRtree([shape.geometry for shape in shapes])
+    labeled = [t for t in tiles if len(tree.query(box(*t.mercator()), predicate="intersects"))]
     empty = sorted(
         set(tiles) - set(labeled), key=lambda t: hashlib.sha256(f"{request.seed} {t.name}".encode()).digest()
     )
@@ -153,14 +159,8 @@ def choose_tiles(request: TileRequest, shapes: Sequence[Burnable]) -> list[Tile]
 
 
 def burn_tile(tile: Tile, shapes: Sequence[Burnable], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """(H, W) uint8 class indices of the shapes (EPSG:3857) on a tile of that many pixels."""
-    return burn(shapes, size, transform=_tile_transform(tile, size))
-
-
-def _tile_transform(tile: Tile, size: tuple[int, int]) -> Any:
-    from rasterio.transform import from_bounds
-
-    return from_bounds(*tile.mercator(), size[1], size[0])
+    """Return (H, W) uint8 class indices of shapes in EPSG:3857 on a tile of `size` (H, W)."""
+    return burn(shapes, size, transform=transform_of_tile(tile, size))
 
 
 @dataclass(frozen=True)
@@ -174,14 +174,9 @@ class BoxTask:
 
 
 def mercator_shapes(request: TileRequest, features: Features) -> list[Burnable]:
-    """(geometry in EPSG:3857, class index); a rule's buffer is in pixels of a 256-pixel tile, as in Label Maker."""
-    from .rasterization import ClassRule
-    from .slippy import EARTH
-
+    """Return the features' shapes in EPSG:3857; buffers are in pixels of a 256-pixel tile, as in Label Maker."""
     pixel = EARTH / 2**request.zoom / 256
-    rules = [
-        ClassRule(rule.name, rule.accepts, rule.buffer * pixel, rule.index) for rule in read_rules(request.classes)
-    ]
+    rules = [replace(rule, buffer=rule.buffer * pixel) for rule in read_rules(request.classes)]
     return classify(reproject(features, "EPSG:3857").items, rules)
 
 
@@ -195,26 +190,25 @@ def import_bbox(
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> Report:
-    """Fetch the tiles of a box, burn the features into masks. Tiles the server lacks are skipped and reported."""
+    """Download the tiles of a box and burn the features into masks. Tiles that the server lacks are skipped.
+
+    Raises ManifestError if the box has too many tiles or no feature lies in it.
+    """
     from shapely import STRtree
     from shapely.geometry import box
 
     found = read_features(features)
     shapes = mercator_shapes(request, found)
-    tree = STRtree([shape[0] for shape in shapes]) if shapes else None
+    tree = STRtree([shape.geometry for shape in shapes])
     classes = class_names(request.classes)
     tasks = []
     chosen = choose_tiles(request, shapes)
-    if shapes and not any(tree and len(tree.query(box(*tile.mercator()), predicate="intersects")) for tile in chosen):
-        raise ManifestError(_explain(request, found, str(features)))
+    if shapes and not any(len(tree.query(box(*tile.mercator()), predicate="intersects")) for tile in chosen):
+        raise ManifestError(_explain_no_overlap(request, found, str(features)))
     for tile in chosen[:limit]:
-        hits = sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects")) if tree else []
-        tasks.append(
-            (
-                tile.name,
-                BoxTask(folder, request, tile, tuple(shapes[i] for i in hits), len(classes), str(features)),
-            )
-        )
+        hits = sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects"))
+        task = BoxTask(folder, request, tile, tuple(shapes[i] for i in hits), len(classes), str(features))
+        tasks.append((tile.name, task))
     _prefetch([task for _, task in tasks], request.connections)
     return run_tasks(
         folder,
@@ -226,36 +220,34 @@ def import_bbox(
             **{k: v for k, v in request.__dict__.items() if k not in {"token", "connections"}},
         },
         name=name,
-        came={"image": len(chosen), "feature": found.came},
+        inputs={"image": len(chosen), "feature": found.total},
         early=[
             *found.losses,
             *unclassified(found.items, read_rules(request.classes), str(features)),
-            *(Skipped(tile.name, "--limit", kind="note") for tile in chosen[len(tasks) :]),
+            *(Skipped(tile.name, "beyond --limit", kind="note") for tile in chosen[len(tasks) :]),
         ],
-        afterwards=lambda outcomes: _lost_features(outcomes, found, request, str(features), limit),
+        late=lambda outcomes: _lost_features(outcomes, found, request, str(features), limit),
         limited=limit is not None,
         notify=notify,
-        workers=workers or burning_processes([task for _, task in tasks], os.cpu_count() or 1),
+        workers=workers or count_processes([task for _, task in tasks], os.cpu_count() or 1),
     )
 
 
-def _explain(request: TileRequest, found: Features, source: str) -> str:
-    from .overlap import Extent, explain_miss, extent_of_features
-
+def _explain_no_overlap(request: TileRequest, found: Features, source: str) -> str:
     extent = extent_of_features(found, source)
     area = Extent("the box", request.bbox, request.bbox, "EPSG:4326")
-    return explain_miss([extent] if extent else [], [area])
+    return explain_no_overlap([extent] if extent else [], [area])
 
 
 def _lost_features(
     outcomes: Sequence[Outcome], found: Features, request: TileRequest, source: str, limit: int | None
 ) -> list[Loss]:
-    """Features that no tile shows: beside the box, which was asked for, or without a pixel."""
+    """Return the features that no tile shows: outside the box (a note), or without a pixel."""
     from shapely.geometry import box
 
-    drawn = {number for o in outcomes if isinstance(o, Drawn) for number in o.numbers}
+    drawn = {number for o in outcomes if isinstance(o, DrawnFeatures) for number in o.numbers}
     rules = read_rules(request.classes)
-    left = [
+    missing = [
         feature
         for feature in reproject(found, "OGC:CRS84").items
         if feature.number not in drawn
@@ -263,40 +255,38 @@ def _lost_features(
     ]
     area = box(*request.bbox)
     losses = []
-    for feature in left:
-        is_beside = not feature.geometry.intersects(area)
-        words = (
+    for feature in missing:
+        is_outside = not feature.geometry.intersects(area)
+        reason = (
             "outside the box"
-            if is_beside
-            else "no pixel of its own: smaller than one, under another class, or on a tile left out"
+            if is_outside
+            else "no pixel in a mask: smaller than a pixel, below another class, or on a tile that was skipped"
         )
-        kind: Any = "note" if is_beside or limit is not None else "lost"
-        losses.append(Loss("feature", words, f"feature {feature.number} of {source}", kind=kind))
+        kind: Any = "note" if is_outside or limit is not None else "lost"
+        losses.append(Loss("feature", reason, f"feature {feature.number} of {source}", kind=kind))
     return losses
 
 
-def burning_processes(tasks: Sequence[BoxTask], cores: int) -> int:
-    """How many processes burn the tiles soonest: 1 where starting more would cost what they save."""
+def count_processes(tasks: Sequence[BoxTask], cores: int) -> int:
+    """Return the number of processes that burns the tiles fastest; 1 if further processes would not save time."""
     from shapely import get_num_coordinates
 
-    wanted = min(cores, len(tasks) // TILES_A_PROCESS)
-    if wanted < 2:
+    processes = min(cores, len(tasks) // TILES_PER_PROCESS)
+    if processes < 2:
         return 1
     points = sum(int(get_num_coordinates([shape[0] for shape in task.shapes]).sum()) for task in tasks)
-    return wanted if points <= MOST_POINTS * len(tasks) else 1
+    return processes if points <= MAX_POINTS * len(tasks) else 1
 
 
 def _prefetch(tasks: Sequence[BoxTask], connections: int) -> None:
-    """Fill the cache with a few connections at once; what fails is met again, and reported, tile by tile."""
+    """Fill the cache in parallel. Errors are ignored here; the tile's task repeats the download and reports them."""
 
-    def quietly(task: BoxTask) -> None:
-        try:
+    def fetch(task: BoxTask) -> None:
+        with contextlib.suppress(GtsegError):
             fetch_tile(task.request, task.tile, task.folder)
-        except GtsegError:
-            return
 
     with ThreadPoolExecutor(max(1, connections)) as pool:
-        list(pool.map(quietly, tasks))
+        list(pool.map(fetch, tasks))
 
 
 def convert_box_tile(task: BoxTask) -> list[Outcome]:
@@ -306,7 +296,7 @@ def convert_box_tile(task: BoxTask) -> list[Outcome]:
         if path is None:
             return [Skipped(tile.name, "the imagery server has no such tile")]
         photo = read_photograph(path)
-        burned = burn_numbered(task.shapes, photo.size, transform=_tile_transform(tile, photo.size))
+        burned = burn_numbered(task.shapes, photo.size, transform=transform_of_tile(tile, photo.size))
         item = write_pair(
             task.folder,
             tile.name,
@@ -319,4 +309,4 @@ def convert_box_tile(task: BoxTask) -> list[Outcome]:
         )
     except (GtsegError, OSError) as error:
         return [Skipped(tile.name, str(error))]
-    return [item, Drawn(task.features, burned.numbers)]
+    return [item, DrawnFeatures(task.features, burned.numbers)]

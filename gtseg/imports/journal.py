@@ -1,12 +1,12 @@
-"""Runs the tasks of an import on all cores, remembers what is done, and writes the output manifest last.
+"""Execution of an import's tasks on all cores, resumable after an interruption.
 
-DIR/images/<name>.jpg        JPEG, the source's own bytes where it was one
-DIR/masks/<name>.png         as Ground Truth writes consolidated annotations
-DIR/journal.jsonl            one line per finished task: an interrupted import goes on after it
-DIR/places.jsonl             where each image lies on earth, and how its bands became 8 bit (tiles, GeoTIFFs)
-DIR/skipped.jsonl            source and reason of everything that was left out
-DIR/output.manifest          one line per image, as Ground Truth writes it (references relative to DIR)
-DIR/import.json              classes, counts, the account, settings; written last: its presence says done
+DIR/images/<name>.jpg        JPEG; a JPEG source is copied unchanged
+DIR/masks/<name>.png         mask in the format of Ground Truth's consolidated annotations
+DIR/journal.jsonl            one line per finished task; a repeated import skips these tasks
+DIR/places.jsonl             tile or georeference of each image, and its stretch to 8 bits (tiles, GeoTIFFs)
+DIR/skipped.jsonl            source and reason of everything that was skipped
+DIR/output.manifest          one line per image in Ground Truth's format (references relative to DIR)
+DIR/import.json              classes, counts, account, settings; written last, when the import is complete
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from typing import Any
 
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.addresses import public_address
-from gtseg.core.classes import BACKGROUND, VOID_NAME
+from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
 from gtseg.core.files import write_atomically
 from gtseg.core.output_names import require_unique
 from gtseg.errors import ManifestError
 
-from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_json, losses_of
+from .outcomes import DrawnFeatures, Labeled, Outcome, Report, Skipped, as_json, from_json, losses_of
 from .output_files import manifest_line
-from .rasterization import VOID
 
 LABEL_UNITS = ("mask", "annotation", "feature", "tile label")
-"""Units that are labels: where none came in, no class is missed."""
+"""Units that are labels. A class without pixels is a loss only if the source has labels."""
 
 Work = Callable[[Any], list[Outcome]]
 
@@ -47,20 +46,22 @@ def run_tasks(
     classes: Sequence[str],
     settings: dict[str, Any],
     name: str,
-    came: Mapping[str, int] | None = None,
+    inputs: Mapping[str, int] | None = None,
     stamp: Callable[[Any], str] = lambda task: "",
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
     early: Sequence[Skipped | Loss] = (),
-    afterwards: Callable[[Sequence[Outcome]], Sequence[Loss]] = lambda outcomes: (),
+    late: Callable[[Sequence[Outcome]], Sequence[Loss]] = lambda outcomes: (),
     limited: bool = False,
 ) -> Report:
-    """Do every (key, task) that the journal does not hold yet, then write the manifest.
+    """Perform every (key, task) that is not in the journal, then write the manifest.
 
-    `came`: how many of each unit the source holds (default: an image a task). `stamp` of a task changes with its files:
-    one whose stamp is another is done again. `early`: what was lost before any task; `afterwards`: what all outcomes together
-    tell to be lost; `limited`: --limit took a part only.
-    Raises ManifestError where the folder holds an import made with other settings, or two tasks have one name.
+    inputs: number of inputs by unit (default: one image per task).
+    stamp: returns a text that changes with the task's files; a task with a new stamp is performed again.
+    early: losses found before the tasks; late: finds losses from the outcomes of all tasks.
+    limited: only a part of the source is imported (--limit).
+
+    Raises ManifestError if the folder has an import with other settings, or two tasks have the same name.
     """
     require_unique([key for key, _ in tasks], [str(key) for key, _ in tasks])
     settings = {key: _public(value) for key, value in settings.items()}
@@ -80,44 +81,44 @@ def run_tasks(
             journal.flush()
             notify(count, len(tasks))
     outcomes = [*early, *(outcome for key, _ in tasks for outcome in kept[key])]
-    outcomes += afterwards(outcomes)
-    account = balance(outcomes, classes, came=came or {"image": len(tasks)}, limited=limited)
+    outcomes += late(outcomes)
+    account = balance(outcomes, classes, inputs=inputs or {"image": len(tasks)}, limited=limited)
     return _finish(folder, outcomes, account, classes=classes, settings=settings, name=name)
 
 
 def stamp_files(*paths: Path) -> str:
-    """A text that changes when one of the files does: their sizes and times of change."""
+    """Return a hash of the files' sizes and modification times."""
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists()]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
 
 
 def balance(
-    outcomes: Sequence[Outcome], classes: Sequence[str], *, came: Mapping[str, int], limited: bool = False
+    outcomes: Sequence[Outcome], classes: Sequence[str], *, inputs: Mapping[str, int], limited: bool = False
 ) -> Account:
-    """The account of an import. A class without a pixel is a loss, except among images whose labels nobody gave."""
-    labelled = [o for o in outcomes if isinstance(o, Labelled)]
-    went = {"image": len(labelled)}
-    came = {
-        "image": len(labelled) + sum(isinstance(o, Skipped) and o.unit == "image" for o in outcomes),
-        **came,
+    """Return the account of an import. A class without a pixel is a loss if the source has labels."""
+    labeled = [o for o in outcomes if isinstance(o, Labeled)]
+    outputs = {"image": len(labeled)}
+    inputs = {
+        "image": len(labeled) + sum(isinstance(o, Skipped) and o.unit == "image" for o in outcomes),
+        **inputs,
     }
-    for item in labelled:
+    for item in labeled:
         for unit, count in item.used.items():
-            went[unit] = went.get(unit, 0) + count
+            outputs[unit] = outputs.get(unit, 0) + count
     features: dict[str, set[int]] = {}
-    for drawn in (o for o in outcomes if isinstance(o, Drawn)):
+    for drawn in (o for o in outcomes if isinstance(o, DrawnFeatures)):
         features.setdefault(drawn.source, set()).update(drawn.numbers)
-    went["feature"] = sum(map(len, features.values()))
-    flows = tuple(Flow(unit, count, went.get(unit, 0)) for unit, count in came.items())
-    pixels = {n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate([BACKGROUND, *classes])}
+    outputs["feature"] = sum(map(len, features.values()))
+    flows = tuple(Flow(unit, count, outputs.get(unit, 0)) for unit, count in inputs.items())
+    pixels = {n: sum(item.pixels.get(i, 0) for item in labeled) for i, n in enumerate([BACKGROUND, *classes])}
     losses = [
         *losses_of(o for o in outcomes if isinstance(o, Skipped)),
         *(o for o in outcomes if isinstance(o, Loss)),
     ]
-    if labelled and any(unit in came for unit in LABEL_UNITS):
+    if labeled and any(unit in inputs for unit in LABEL_UNITS):
         empty = [name for name in classes if not pixels[name]]
         losses += [Loss("class", "no pixel", repr(name), kind="note" if limited else "lost") for name in empty]
-    if void := sum(item.pixels.get(VOID, 0) for item in labelled):
+    if void := sum(item.pixels.get(VOID, 0) for item in labeled):
         pixels[VOID_NAME] = void
     return Account(flows, pixels, merge_losses(losses))
 
@@ -150,7 +151,7 @@ def _read_journal(folder: Path, fingerprint: str) -> dict[str, tuple[str, list[O
     lines = path.read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(_parse, lines) if entry]
     if entries and entries[0].get("fingerprint") != fingerprint:
-        raise ManifestError(f"{folder} holds an import made with other settings: choose another --out, or remove it")
+        raise ManifestError(f"{folder} has an import with other settings: use another --out, or remove the folder")
     return {
         entry["key"]: (entry.get("stamp", ""), [from_json(o) for o in entry["outcomes"]])
         for entry in entries
@@ -162,7 +163,7 @@ def _parse(line: str) -> dict[str, Any] | None:
     try:
         return json.loads(line)  # type: ignore[no-any-return]
     except json.JSONDecodeError:
-        return None  # the line that a kill cut short: its task is done again
+        return None  # truncated by a kill; its task is performed again
 
 
 def _finish(
@@ -174,12 +175,12 @@ def _finish(
     settings: dict[str, Any],
     name: str,
 ) -> Report:
-    labelled = sorted((o for o in outcomes if isinstance(o, Labelled)), key=lambda o: o.name)
-    require_unique([item.name for item in labelled], [item.source for item in labelled])
+    labeled = sorted((o for o in outcomes if isinstance(o, Labeled)), key=lambda o: o.name)
+    require_unique([item.name for item in labeled], [item.source for item in labeled])
     skipped = [o for o in outcomes if isinstance(o, Skipped)]
     created = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-    lines = [manifest_line(item, classes, name=name, created=created) for item in labelled]
-    places = "".join(json.dumps({"name": item.name, **item.extra}) + "\n" for item in labelled if item.extra)
+    lines = [manifest_line(item, classes, name=name, created=created) for item in labeled]
+    places = "".join(json.dumps({"name": item.name, **item.extra}) + "\n" for item in labeled if item.extra)
     if places:
         write_atomically(folder / "places.jsonl", places.encode())
     write_atomically(folder / "output.manifest", "".join(line + "\n" for line in lines).encode())
@@ -187,7 +188,7 @@ def _finish(
     summary = {
         "name": name,
         "classes": list(classes),
-        "images": len(labelled),
+        "images": len(labeled),
         "pixels": dict(account.pixels),
         "skipped": len(skipped),
         "account": account.as_json(),

@@ -1,6 +1,6 @@
-"""Label Studio's JSON: tasks with polygons, brushes and ellipses, as its "JSON" and "JSON-MIN" exports write them.
+"""Reader of Label Studio's "JSON" and "JSON-MIN" exports: tasks with polygons, brushes and ellipses.
 
-Sources: Label Studio documentation, "Export annotations" and "Task format" (coordinates in percent of the image);
+Sources: Label Studio documentation, "Export annotations" and "Task format" (coordinates in percent of the image size);
 label_studio_sdk.converter.brush for the run lengths of brushes.
 """
 
@@ -17,7 +17,7 @@ from gtseg.core.account import Loss, merge_losses
 from gtseg.core.labeling.class_names import arrange_names
 from gtseg.errors import ManifestError, MaskError
 
-from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
+from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, parse_ring
 from .files import read_text
 from .rle import Runs
 
@@ -30,7 +30,7 @@ LABEL_KEYS = (
     "keypointlabels",
     "vectorlabels",
 )
-NO_REGIONS = {
+NON_REGION_TYPES = {
     "choices",
     "textarea",
     "rating",
@@ -41,13 +41,17 @@ NO_REGIONS = {
     "pairwise",
     "ranker",
 }
-"""Results that say something about a task or a region and are none."""
-GEOMETRY = ("points", "rle", "width", "x", "vertices", "imageDataURL")
-IMAGE_SUFFIX = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+"""Types of results that describe a task or a region."""
+GEOMETRY_KEYS = ("points", "rle", "width", "x", "vertices", "imageDataURL")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+UNKNOWN_IMAGE = (
+    "on a task with several images, and its to_name is not a key of the task's data: "
+    'give the Image tag of the labeling interface the name of its data (name="left" value="$left")'
+)
 
 
 def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet:
-    """The tasks of an export. Raises ManifestError where it is none."""
+    """Read the tasks of an export. Raises ManifestError if the file is not an export, or no task has labels."""
     try:
         tasks = json.loads(read_text(path, "Label Studio's JSON"))
     except (ValueError, RecursionError) as error:
@@ -55,12 +59,12 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
     if isinstance(tasks, dict) and "data" in tasks:
         tasks = [tasks]
     if not isinstance(tasks, list) or not tasks or not all(isinstance(task, dict) for task in tasks):
-        raise ManifestError(f"{path}: no export of Label Studio: want its JSON or JSON-MIN, a list of tasks")
+        raise ManifestError(f"{path}: must be a JSON or JSON-MIN export of Label Studio, a list of tasks")
     losses: list[Loss] = []
     read = [_read_task(task, number, losses) for number, task in enumerate(tasks, 1)]
     images = [image for task in read for image in task]
     if not images:
-        raise ManifestError(f"{path}: no task of it has labels: {losses[0].text if losses else 'it is empty'}")
+        raise ManifestError(f"{path}: no task has labels: {losses[0].text if losses else 'the list is empty'}")
     names = list(dict.fromkeys(region.label for image in images for region in image.regions))
     arranged = arrange_names(names, merge=merge)
     annotated = tuple(
@@ -101,54 +105,50 @@ class _Image:
 
 
 def _read_task(task: Mapping[str, Any], number: int, losses: list[Loss]) -> list[_Image]:
-    """The task's images with their regions; several only where it has several images, whose regions `to_name` tells apart."""
+    """Return the task's images with their regions; of several images, `to_name` names the one of a region."""
     where = f"task {task.get('id', number)}"
-    is_small = "data" not in task  # JSON-MIN: the task's data and the regions by the names of their tags
-    names = _images_of(task if is_small else task["data"])
+    is_min = "data" not in task  # JSON-MIN has the data at the top level, and regions by the names of their tags
+    names = _images_of(task if is_min else task["data"])
     if not names:
         losses.append(Loss("task", "no image in its data", where))
         return []
-    results = _results_small(task) if is_small else _results_of(task, where, losses)
+    results = _min_results(task) if is_min else _results_of(task, where, losses)
     if results is None:
         name = next(iter(names.values()))
-        losses.append(Loss("task", "nobody has labeled it", f"{name} ({where})", kind="note"))
+        losses.append(Loss("task", "not labeled", f"{name} ({where})", kind="note"))
         return []
-    drawn = [result for result in results if _is_region(result, results)]
-    owners = _owners(drawn, names)
-    mine: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for place, (result, owner) in enumerate(zip(drawn, owners, strict=True), 1):
-        called = f"region {result.get('id', place) if isinstance(result, dict) else place} of {where}"
+    regions = [result for result in results if _is_region(result, results)]
+    by_image: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for position, (result, image) in enumerate(zip(regions, _image_keys(regions, names), strict=True), 1):
+        name = f"region {result.get('id', position) if isinstance(result, dict) else position} of {where}"
         if not isinstance(result, dict):
-            losses.append(Loss("annotation", "a result that is no object", called))
-        elif owner is None:
-            losses.append(Loss("annotation", SEVERAL, f"{called} (to_name {result.get('to_name')!r})"))
+            losses.append(Loss("annotation", "result that is not an object", name))
+        elif image is None:
+            losses.append(Loss("annotation", UNKNOWN_IMAGE, f"{name} (to_name {result.get('to_name')!r})"))
         else:
-            mine.setdefault(owner, []).append((called, result))
+            by_image.setdefault(image, []).append((name, result))
     if len(names) == 1:
         key = next(iter(names))
-        if drawn and key not in mine:
-            return [_Image(names[key], None, (), "none of its regions can be read: it is no background")]
-        return [_read_image(names[key], mine.get(key, []), losses)]
-    if bare := [name for key, name in names.items() if key not in mine]:
-        words = "of a task with several, without a region of its own: left out"
-        losses.append(Loss("image", words, f"{bare[0]} of {where}", len(bare), "note"))
-    return [_read_image(names[key], found, losses) for key, found in mine.items()]
+        if regions and key not in by_image:
+            return [_Image(names[key], None, (), UNREADABLE)]
+        return [_read_image(names[key], by_image.get(key, []), losses)]
+    if unlabeled := [name for key, name in names.items() if key not in by_image]:
+        reason = "no region, in a task with several images; not imported"
+        losses.append(Loss("image", reason, f"{unlabeled[0]} of {where}", len(unlabeled), "note"))
+    return [_read_image(names[key], found, losses) for key, found in by_image.items()]
 
 
-SEVERAL = (
-    "on a task with several images, and to_name is the name of none in its data: "
-    'name the Image tag in the labeling interface as its data is (name="left" value="$left")'
-)
+UNREADABLE = "none of its regions can be read; not imported as background"
 
 
-def _owners(results: Sequence[Any], names: Mapping[str, str]) -> list[str | None]:
-    """The key of the image of each region; None where nothing says which of several it is on."""
-    aims = {
+def _image_keys(results: Sequence[Any], names: Mapping[str, str]) -> list[str | None]:
+    """Return the key of each region's image, None if it is ambiguous."""
+    targets = {
         str(result.get("to_name"))
         for result in results
-        if isinstance(result, dict) and any(key in result.get("value", result) for key in GEOMETRY)
+        if isinstance(result, dict) and any(key in result.get("value", result) for key in GEOMETRY_KEYS)
     }
-    if len(names) == 1 and len(aims) < 2:
+    if len(names) == 1 and len(targets) < 2:
         return [next(iter(names))] * len(results)
     return [
         str(result["to_name"]) if isinstance(result, dict) and str(result.get("to_name")) in names else None
@@ -158,34 +158,28 @@ def _owners(results: Sequence[Any], names: Mapping[str, str]) -> list[str | None
 
 def _read_image(name: str, results: Sequence[tuple[str, Mapping[str, Any]]], losses: list[Loss]) -> _Image:
     regions, sizes = [], set()
-    for called, result in results:
+    for region_name, result in results:
         try:
             value = result.get("value", result)
             labels = _labels_of(value)
             if len(labels) > 1:
-                losses.append(
-                    Loss(
-                        "annotation",
-                        "several labels on one region: the first is taken",
-                        called,
-                        kind="outside",
-                    )
-                )
+                reason = "several labels on a region, of which only the first is imported"
+                losses.append(Loss("annotation", reason, region_name, kind="outside"))
             size = _size_of(result, value)
             rings, runs = _outline(result, value, size)
-            regions.append(_Region(labels[0], called, rings, runs))
+            regions.append(_Region(labels[0], region_name, rings, runs))
             if size:
                 sizes.add(size)
         except MaskError as error:
-            losses.append(Loss("annotation", str(error), called))
+            losses.append(Loss("annotation", str(error), region_name))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            losses.append(Loss("annotation", "values that are missing or no numbers", called))
-    problem = "none of its regions can be read: it is no background" if results and not regions else ""
+            losses.append(Loss("annotation", "missing or non-numeric values", region_name))
+    problem = UNREADABLE if results and not regions else ""
     return _Image(name, sizes.pop() if len(sizes) == 1 else None, tuple(regions), problem)
 
 
 def _images_of(data: Any) -> dict[str, str]:
-    """key -> path or address of each image in a task's data; `image` is one whatever it looks like."""
+    """Return the paths or URLs of images in a task's data by key; the key `image` always is one."""
     if not isinstance(data, Mapping):
         return {}
     return {
@@ -193,12 +187,12 @@ def _images_of(data: Any) -> dict[str, str]:
         for key, value in data.items()
         if isinstance(value, str)
         and key not in {"created_at", "updated_at"}
-        and (key == "image" or value.partition("?")[0].lower().endswith(IMAGE_SUFFIX) or "?d=" in value)
+        and (key == "image" or value.partition("?")[0].lower().endswith(IMAGE_SUFFIXES) or "?d=" in value)
     }
 
 
 def _results_of(task: Mapping[str, Any], where: str, losses: list[Loss]) -> list[Any] | None:
-    """The regions of the annotation that counts: the ground truth, else the newest that was not skipped."""
+    """Return the results of the ground truth, else of the newest annotation that was not skipped; None if none is."""
     found = task.get("annotations", task.get("completions"))
     given = [a for a in found if isinstance(a, dict)] if isinstance(found, list) else []
     done = [a for a in given if not a.get("was_cancelled")]
@@ -209,18 +203,19 @@ def _results_of(task: Mapping[str, Any], where: str, losses: list[Loss]) -> list
         key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at") or a.get("created_at") or "")),
     )
     for other in ranked[:-1]:
-        words = "another annotation of its task is newer or the ground truth"
-        losses.append(Loss("other annotation", words, f"annotation {other.get('id')} of {where}", kind="outside"))
+        reason = "superseded by a newer annotation of its task, or by the ground truth"
+        losses.append(Loss("other annotation", reason, f"annotation {other.get('id')} of {where}", kind="outside"))
     results = ranked[-1].get("result")
     return results if isinstance(results, list) else []
 
 
-def _results_small(task: Mapping[str, Any]) -> list[Any] | None:
+def _min_results(task: Mapping[str, Any]) -> list[Any] | None:
+    """Return the results of a task in a JSON-MIN export, None if it is not labeled."""
     lists = [
         v
         for v in task.values()
         if isinstance(v, list)
-        and any(isinstance(r, dict) and (_labels_of(r) or any(key in r for key in GEOMETRY)) for r in v)
+        and any(isinstance(r, dict) and (_labels_of(r) or any(key in r for key in GEOMETRY_KEYS)) for r in v)
     ]
     if lists:
         return [result for found in lists for result in found]
@@ -228,19 +223,22 @@ def _results_small(task: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _is_region(result: Any, results: Sequence[Any]) -> bool:
-    """Whatever is not known to be none; `<Polygon>` beside `<Labels>` gives two results of one id, of which one has labels."""
+    """Return whether a result is a region. Results of unknown type are, so that they are reported.
+
+    `<Polygon>` with `<Labels>` produces two results with the same ID, of which only the one with labels is a region.
+    """
     if not isinstance(result, dict):
         return True
     value = result.get("value", result)
-    if str(result.get("type", "")) in NO_REGIONS:
+    if str(result.get("type", "")) in NON_REGION_TYPES:
         return False
-    if "type" not in result and isinstance(value, dict) and NO_REGIONS & value.keys() and not _labels_of(value):
+    if "type" not in result and isinstance(value, dict) and NON_REGION_TYPES & value.keys() and not _labels_of(value):
         return False
-    if _labels_of(value) or not isinstance(value, dict) or not any(key in value for key in GEOMETRY):
+    if _labels_of(value) or not isinstance(value, dict) or not any(key in value for key in GEOMETRY_KEYS):
         return True
-    own = result.get("id")
-    return own is None or not any(
-        isinstance(r, dict) and r is not result and r.get("id") == own and _labels_of(r.get("value", r))
+    region_id = result.get("id")
+    return region_id is None or not any(
+        isinstance(r, dict) and r is not result and r.get("id") == region_id and _labels_of(r.get("value", r))
         for r in results
     )
 
@@ -253,11 +251,11 @@ def _labels_of(value: Any) -> list[str]:
 
 
 def _size_of(result: Mapping[str, Any], value: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(H, W) that Label Studio saw. Raises MaskError where the picture was turned in the editor."""
+    """Return the (H, W) recorded by Label Studio, None if missing. Raises MaskError if the image was rotated there."""
     height = result.get("original_height", value.get("original_height"))
     width = result.get("original_width", value.get("original_width"))
     if float(result.get("image_rotation", value.get("image_rotation")) or 0) % 360:
-        raise MaskError("drawn on an image that was turned in Label Studio: turn the image itself")
+        raise MaskError("drawn on an image that was rotated in Label Studio; rotate the image file instead")
     return (int(height), int(width)) if height and width else None
 
 
@@ -268,16 +266,16 @@ def _outline(
         raise MaskError("no label")
     if "rle" in value:
         if size is None:
-            raise MaskError("a brush without original_width and original_height")
+            raise MaskError("brush without original_width and original_height")
         return (), Runs(tuple(int(b) for b in value["rle"]), *size, order="brush")
     if "points" in value:
-        ring = ring_of(value["points"])
+        ring = parse_ring(value["points"])
         return (tuple((x / 100, y / 100) for x, y in ring),), None
     if "radiusX" in value:
         return (_ellipse(value, size),), None
     if "width" in value and "x" in value and "points" not in value:
-        raise MaskError("a box and no outline: boxes are no masks")
-    raise MaskError(f"a region of a kind that is no mask ({result.get('type', 'unknown')})")
+        raise MaskError("bounding box, which is not a mask")
+    raise MaskError(f"region of a type that is not a mask ({result.get('type', 'unknown')})")
 
 
 def _ellipse(value: Mapping[str, Any], size: tuple[int, int] | None, *, corners: int = 72) -> Ring:
@@ -290,4 +288,4 @@ def _ellipse(value: Mapping[str, Any], size: tuple[int, int] | None, *, corners:
         a, b = across * width * math.cos(angle), down * height * math.sin(angle)
         dx, dy = a * math.cos(turn) - b * math.sin(turn), a * math.sin(turn) + b * math.cos(turn)
         ring.append(((x + dx / width) / 100, (y + dy / height) / 100))
-    return ring_of(ring)
+    return parse_ring(ring)

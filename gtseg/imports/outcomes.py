@@ -1,4 +1,4 @@
-"""What a task of an import leaves: an image with its mask, something that was skipped, something that was lost."""
+"""Results of an import's tasks: labeled images, skipped inputs, drawn features and losses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gtseg.core.account import Account, Kind, Loss
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """An image with its mask, both written below the import's folder. `used`: how many of each unit arrived in it."""
+class Labeled:
+    """Image and mask in the import's folder. `used`: number of inputs by unit that they contain."""
 
     name: str
     source: str
@@ -27,7 +27,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file (or another `unit`) that was left out, and why."""
+    """File (or other `unit`) that was not imported, with the reason."""
 
     source: str
     reason: str
@@ -36,8 +36,8 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The features of one file, by their place in it, that a scene shows (`inside`: those that lie on it at all)."""
+class DrawnFeatures:
+    """Numbers of the features of a file that are visible in a scene's masks, and of those `inside` the scene."""
 
     source: str
     numbers: tuple[int, ...]
@@ -46,7 +46,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Report:
-    """What an import left: the account, and each thing that was skipped."""
+    """Result of an import."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -62,8 +62,9 @@ class Report:
         return dict(self.account.pixels)
 
 
-Outcome = Labelled | Skipped | Drawn | Loss
-KINDS: dict[str, type[Any]] = {"labelled": Labelled, "skipped": Skipped, "drawn": Drawn, "loss": Loss}
+Outcome = Labeled | Skipped | DrawnFeatures | Loss
+KINDS: dict[str, type[Any]] = {"labelled": Labeled, "skipped": Skipped, "drawn": DrawnFeatures, "loss": Loss}
+"""Types by their key in journal.jsonl."""
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -82,11 +83,11 @@ def from_json(entry: dict[str, Any]) -> Outcome:
 
 
 def losses_of(skipped: Iterable[Skipped]) -> list[Loss]:
-    """Skipped things as losses: those whose reasons differ in numbers and names of files only are one."""
+    """Return losses; items whose reasons differ only in numbers and file names are counted together."""
     groups: dict[tuple[str, str, str], list[Skipped]] = {}
     for item in skipped:
-        words = re.sub(r"\d[\d,.]*", "0", re.sub(r"\S*[/\\]\S*|\S+\.\w{2,5}\b", "", item.reason))
-        groups.setdefault((item.unit, item.kind, words), []).append(item)
+        pattern = re.sub(r"\d[\d,.]*", "0", re.sub(r"\S*[/\\]\S*|\S+\.\w{2,5}\b", "", item.reason))
+        groups.setdefault((item.unit, item.kind, pattern), []).append(item)
     return [
         Loss(first[0].unit, first[0].reason, first[0].source, len(first), first[0].kind) for first in groups.values()
     ]

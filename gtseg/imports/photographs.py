@@ -1,4 +1,4 @@
-"""A photograph of any kind that importers take -> the JPEG bytes that go into the import, upright."""
+"""Conversion of photographs to upright JPEG."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Photograph:
-    """JPEG bytes, upright (H, W), and what the file said: its stored (H, W) and EXIF orientation (1 upright)."""
+    """JPEG bytes and their (H, W), and the file's stored (H, W) and EXIF orientation (1 is upright)."""
 
     body: bytes
     size: tuple[int, int]
     stored: tuple[int, int]
     orientation: int = 1
     band_dropped: bool = False
-    """A fourth band, tagged as alpha, was a band of the picture."""
+    """The alpha channel contained a fourth band, which was dropped."""
 
 
 def read_photograph(path: Path) -> Photograph:
-    """The file's own bytes where it is an upright RGB or grey JPEG, else its pixels as JPEG. ImageError names what is wrong."""
+    """Return an upright RGB or gray JPEG unchanged, and any other image converted to JPEG.
+
+    Raises ImageError for an unreadable, too large or animated image, or more than 8 bits per pixel.
+    """
     try:
         body = path.read_bytes()
         with warnings.catch_warnings():
@@ -59,14 +62,14 @@ def read_photograph(path: Path) -> Photograph:
 
 def _convert(image: Image.Image, body: bytes) -> Photograph:
     if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
+        raise ImageError(f"{image.width}x{image.height} pixels exceed the maximum of {MAX_PIXELS:,}")
     orientation = int(image.getexif().get(ORIENTATION, 1) or 1)
     stored = (image.height, image.width)
     if stored_format(image.format) == "JPEG" and image.mode in {"RGB", "L"} and orientation == 1:
         image.load()
         return Photograph(body, stored, stored)
     if getattr(image, "n_frames", 1) > 1 and image.format == "GIF":
-        raise ImageError("is an animation (GIF): save the frame that is meant")
+        raise ImageError("is an animated GIF: save one frame as an image")
     turned = ImageOps.exif_transpose(image)
     flat, dropped = flatten(turned)
     pixels = np.asarray(flat)
@@ -74,12 +77,14 @@ def _convert(image: Image.Image, body: bytes) -> Photograph:
 
 
 def flatten(image: Image.Image) -> tuple[Image.Image, bool]:
-    """Any mode as RGB, transparency on white; and whether an alpha that is no transparency was left out.
+    """Convert an image of any mode to RGB on white, and return whether an alpha channel with image data was dropped.
 
-    16-bit grey is refused: its stretch is a decision (`import geo`).
+    Raises ImageError for more than 8 bits per pixel, which `gtseg import geo` stretches.
     """
     if image.mode.startswith(("I", "F")):
-        raise ImageError(f"{image.mode}: more than 8 bits a pixel; `gtseg import geo` stretches such images")
+        raise ImageError(
+            f"{image.mode}: more than 8 bits per pixel; use `gtseg import geo`, which stretches such images"
+        )
     if image.mode not in {"RGBA", "LA", "PA", "RGBa", "La"} and "transparency" not in image.info:
         return image.convert("RGB"), False
     rgba = image.convert("RGBA")
@@ -91,12 +96,12 @@ def flatten(image: Image.Image) -> tuple[Image.Image, bool]:
 
 
 def is_band(alpha: np.ndarray) -> bool:
-    """Whether most pixels are partly transparent: then it is no transparency but a fourth band (near infrared)."""
+    """Return whether (H, W) alpha values are a fourth band, such as near infrared: most pixels partly transparent."""
     return bool(((alpha > 0) & (alpha < 255)).mean() > 0.5) and np.unique(alpha).size > 8
 
 
 def jpeg_bytes(pixels: np.ndarray, *, quality: int = 95) -> bytes:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> JPEG bytes."""
+    """Encode (H, W), (H, W, 1) or (H, W, 3) uint8 pixels as an RGB JPEG."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     buffer = io.BytesIO()

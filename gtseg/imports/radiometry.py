@@ -1,8 +1,8 @@
-"""From any band depth to the 8 bits of a JPEG, by a stretch that is recorded so that inference does the same.
+"""Stretch of bands of any type to the 8 bits of a JPEG. It is recorded, so that inference can repeat it.
 
-A GeoTIFF's bands are uint16 counts, float reflectances, complex SAR amplitudes or SAR power in dB; the built-in
-algorithm reads JPEG. A linear stretch between two percentiles per band (2 and 98 by default, as QGIS does) keeps
-what eyes see; SAR spans orders of magnitude and goes through decibels first.
+Bands of a GeoTIFF are uint16 counts, float reflectances, complex SAR amplitudes or SAR power in dB; the built-in
+algorithm reads JPEG. The stretch is linear between two percentiles per band (2 and 98 by default, as in QGIS). SAR
+amplitudes span orders of magnitude and are converted to decibels first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gtseg.errors import ImageError
 
 @dataclass(frozen=True)
 class Stretch:
-    """Per band: value `low` becomes 0 and `high` becomes 255, after dB where `decibels`."""
+    """Per band, the values that become 0 (`low`) and 255 (`high`), after conversion to dB if `decibels`."""
 
     bands: tuple[int, ...]
     low: tuple[float, ...]
@@ -34,7 +34,7 @@ class Stretch:
 
 
 def to_decibels(bands: NDArray[np.generic]) -> NDArray[np.float32]:
-    """(B, H, W) amplitudes, real or complex -> 20 log10 |a|, float32; zero becomes NaN (no echo, no data)."""
+    """Convert (B, H, W) real or complex amplitudes a to 20 log10 |a| as float32; zero (no echo) becomes NaN."""
     amplitude = np.abs(bands).astype(np.float64)
     with np.errstate(divide="ignore"):
         decibels = 20 * np.log10(amplitude)
@@ -49,7 +49,10 @@ def fit_stretch(
     percentiles: tuple[float, float] = (2.0, 98.0),
     decibels: bool = False,
 ) -> Stretch:
-    """The stretch of (B, H, W) bands over their valid (H, W) pixels; uint8 bands stay as they are."""
+    """Fit a stretch to the valid (H, W) pixels of (B, H, W) bands; uint8 bands stay unchanged.
+
+    Raises ImageError for complex bands without `decibels`.
+    """
     if bands.dtype == np.uint8 and not decibels:
         return Stretch(numbers, (0.0,) * len(numbers), (255.0,) * len(numbers))
     values = to_decibels(bands) if decibels else _real(bands)
@@ -59,7 +62,7 @@ def fit_stretch(
 
 def _real(bands: NDArray[np.generic]) -> NDArray[np.float32]:
     if np.iscomplexobj(bands):
-        raise ImageError("complex bands (SAR): ask for decibels (--stretch db), a JPEG cannot hold a phase")
+        raise ImageError("complex bands (SAR): convert them to decibels (--db)")
     return bands.astype(np.float32)
 
 
@@ -71,7 +74,7 @@ def _limits(values: NDArray[np.float32], percentiles: tuple[float, float]) -> tu
 
 
 def apply_stretch(bands: NDArray[np.generic], stretch: Stretch) -> NDArray[np.uint8]:
-    """(B, H, W) bands of any depth -> (H, W, B) uint8; NaN and values below `low` become 0."""
+    """Convert (B, H, W) bands of any type to (H, W, B) uint8; NaN and values below `low` become 0."""
     if bands.dtype == np.uint8 and not stretch.decibels and set(stretch.low) == {0.0} and set(stretch.high) == {255.0}:
         return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     values = to_decibels(bands) if stretch.decibels else _real(bands)

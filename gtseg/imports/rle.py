@@ -1,8 +1,8 @@
-"""Run lengths of masks as COCO, CVAT and Label Studio write them.
+"""Run-length encodings of masks in COCO, CVAT and Label Studio.
 
-Sources: COCO data format and pycocotools' mask API (runs go down the columns and start with zeros; `counts` is a list, or a
-string of 5-bit groups, each char 48 + 6 bits); CVAT's XML annotation format (runs go along the rows of the mask's box);
-Label Studio's brush format (@thi.ng/rle-pack over RGBA pixels, of which the alpha is the mask).
+Sources: COCO data format and pycocotools' mask API (column-major, starting with zeros; `counts` is a list, or a string
+of 5-bit groups, each char 48 + 6 bits); CVAT's XML annotation format (row-major in the mask's box); Label Studio's
+brush format (@thi.ng/rle-pack of RGBA pixels, whose alpha channel is the mask).
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from gtseg.errors import MaskError
 
-MOST_PIXELS = 200_000_000
+MAX_PIXELS = 200_000_000
 
 
 @dataclass(frozen=True)
 class Runs:
-    """A mask as run lengths within a window of its image.
+    """Run lengths of a mask in a window of its image: `height`, `width`, and upper left corner (`left`, `top`).
 
-    order: "columns" (COCO) or "rows" (CVAT), alternating from zeros; "brush": Label Studio's bytes. `height` and `width`
-    are the window's, `left` and `top` its place.
+    order: "columns" (COCO) and "rows" (CVAT) alternate from zeros; "brush" has the bytes of Label Studio.
     """
 
     counts: tuple[int, ...]
@@ -35,28 +34,30 @@ class Runs:
 
 
 def decode_runs(runs: Runs) -> NDArray[np.bool_]:
-    """(height, width) bool. Raises MaskError where the runs do not add up to the size."""
+    """Return the (height, width) bool mask. Raises MaskError for an invalid size, or runs that do not match it."""
     pixels = runs.height * runs.width
-    if runs.height < 1 or runs.width < 1 or pixels > MOST_PIXELS:
-        raise MaskError(f"run lengths of a mask of {runs.width}x{runs.height} pixels")
+    if runs.height < 1 or runs.width < 1 or pixels > MAX_PIXELS:
+        raise MaskError(
+            f"run lengths of a mask of {runs.width}x{runs.height} pixels: must be 1 to {MAX_PIXELS:,} pixels"
+        )
     if runs.order == "brush":
         if not all(0 <= count < 256 for count in runs.counts):
-            raise MaskError("Label Studio's run lengths hold a number that is no byte (0 to 255)")
+            raise MaskError("run lengths of a brush with a number outside 0 to 255")
         return _decode_brush(bytes(runs.counts), runs.height, runs.width)
     total = sum(runs.counts)
     if min(runs.counts, default=0) < 0 or total != pixels:
-        raise MaskError(f"run lengths add up to {total}, the size {runs.width}x{runs.height} has {pixels} pixels")
+        raise MaskError(f"run lengths with a sum of {total}; {runs.width}x{runs.height} has {pixels} pixels")
     flat = np.repeat(np.arange(len(runs.counts)) % 2 == 1, runs.counts)
     return flat.reshape((runs.height, runs.width), order="F" if runs.order == "columns" else "C")
 
 
 def encode_rle(region: NDArray[np.bool_]) -> dict[str, Any]:
-    """(H, W) bool -> COCO's uncompressed run lengths."""
+    """Encode (H, W) bool as COCO's uncompressed run lengths."""
     return {"size": list(region.shape), "counts": _lengths(np.asarray(region, np.int8).ravel(order="F"))}
 
 
 def encode_rows(region: NDArray[np.bool_]) -> list[int]:
-    """(H, W) bool -> run lengths along the rows from zeros, as CVAT writes a mask's box."""
+    """Encode (H, W) bool as row-major run lengths that start with zeros, as in CVAT."""
     return _lengths(np.asarray(region, np.int8).ravel(order="C"))
 
 
@@ -67,18 +68,18 @@ def _lengths(flat: NDArray[np.int8]) -> list[int]:
 
 
 def runs_of(rle: Any) -> Runs:
-    """COCO's `{"size": [h, w], "counts": list or string}`. Raises MaskError where it is none."""
+    """Parse COCO's `{"size": [h, w], "counts": list or string}`. Raises MaskError if it is invalid."""
     try:
         height, width = (int(v) for v in rle["size"])
         counts = rle["counts"]
         values = _decompress(counts) if isinstance(counts, str | bytes) else [int(c) for c in counts]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise MaskError(f"run lengths that cannot be read: {error}") from None
+        raise MaskError(f"invalid run lengths: {error}") from None
     return Runs(tuple(values), height, width)
 
 
 def decode_rle(rle: Any) -> NDArray[np.bool_]:
-    """COCO run lengths, as a list or a compressed string, -> (H, W) bool. Raises MaskError where they do not add up."""
+    """Decode COCO run lengths, a list or a compressed string, to (H, W) bool. Raises MaskError if they are invalid."""
     return decode_runs(runs_of(rle))
 
 
@@ -90,10 +91,10 @@ def _decompress(text: str | bytes) -> list[int]:
         value, shift, more = 0, 0, True
         while more:
             if position >= len(data):
-                raise MaskError("compressed run lengths end in the middle of a number")
+                raise MaskError("compressed run lengths that end within a number")
             part = data[position] - 48
             if not 0 <= part < 64 or shift > 60:
-                raise MaskError("compressed run lengths hold a character that none has")
+                raise MaskError("compressed run lengths with an invalid character")
             value |= (part & 0x1F) << (5 * shift)
             more, shift, position = bool(part & 0x20), shift + 1, position + 1
             if not more and part & 0x10:
@@ -103,13 +104,13 @@ def _decompress(text: str | bytes) -> list[int]:
 
 
 def _decode_brush(data: bytes, height: int, width: int) -> NDArray[np.bool_]:
-    """Source: label_studio_sdk.converter.brush.decode_rle. Any alpha above 0 is the brush's."""
+    """Decode a brush to (height, width) bool: alpha above 0. Source: label_studio_sdk.converter.brush.decode_rle."""
     bits = _BitReader(data)
     total, word = bits.read(32), bits.read(5) + 1
     sizes = [bits.read(4) + 1 for _ in range(4)]
     if total != height * width * 4 or word != 8:
         raise MaskError(
-            f"Label Studio's run lengths hold {total} values, {width}x{height} RGBA pixels are {height * width * 4}"
+            f"run lengths of a brush with {total} values; {width}x{height} RGBA pixels have {height * width * 4}"
         )
     values = np.zeros(total, np.uint8)
     position = 0
@@ -125,7 +126,7 @@ def _decode_brush(data: bytes, height: int, width: int) -> NDArray[np.bool_]:
 
 
 class _BitReader:
-    """Big-endian bits from bytes, a number at a time; past the end is MaskError."""
+    """Reader of big-endian numbers of any bit count. Raises MaskError past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self._position = data, 0
@@ -133,7 +134,7 @@ class _BitReader:
     def read(self, count: int) -> int:
         first, last = self._position // 8, (self._position + count + 7) // 8
         if last > len(self._data):
-            raise MaskError("Label Studio's run lengths end before the mask does")
+            raise MaskError("run lengths of a brush that end before the mask")
         number = int.from_bytes(self._data[first:last])
         self._position += count
         return (number >> (last * 8 - self._position)) & ((1 << count) - 1)

@@ -1,4 +1,4 @@
-"""Slippy-map tiles: Web Mercator's z/x/y and the ways tools write it into file names.
+"""Slippy-map tiles: z/x/y in Web Mercator, and their file names in Label Maker and RoboSat.
 
 Source: OpenStreetMap wiki, "Slippy map tilenames"; Label Maker names tiles `x-y-z`, RoboSat `z/x/y`.
 """
@@ -13,13 +13,17 @@ from pathlib import PurePath
 
 from gtseg.errors import ManifestError
 
-EARTH = 2 * math.pi * 6378137.0  # metres around the equator of EPSG:3857
+EARTH = 2 * math.pi * 6378137.0
+"""Length of the equator in EPSG:3857, in meters."""
 MAX_LATITUDE = 85.0511287798066
 
 
 @dataclass(frozen=True, order=True)
 class Tile:
-    """One tile: zoom `z` (0 to 30), column `x` from the west, row `y` from the north."""
+    """Tile of zoom `z` (0 to 30), column `x` from the west, row `y` from the north.
+
+    Raises ManifestError if there is no such tile.
+    """
 
     z: int
     x: int
@@ -27,35 +31,35 @@ class Tile:
 
     def __post_init__(self) -> None:
         if not (0 <= self.z <= 30 and 0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z):
-            raise ManifestError(f"no such tile: z={self.z} x={self.x} y={self.y}; x and y go from 0 to 2^z - 1")
+            raise ManifestError(f"tile z={self.z} x={self.x} y={self.y}: x and y must be from 0 to 2^z - 1, z up to 30")
 
     @property
     def name(self) -> str:
-        """`x-y-z`, as Label Maker names files; `parse_tile` reads it back."""
+        """`x-y-z`, Label Maker's file name; `parse_tile` parses it."""
         return f"{self.x}-{self.y}-{self.z}"
 
     def mercator(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) in metres of EPSG:3857."""
+        """Return (left, bottom, right, top) in meters of EPSG:3857."""
         side = EARTH / 2**self.z
         left, top = self.x * side - EARTH / 2, EARTH / 2 - self.y * side
         return left, top - side, left + side, top
 
     def bounds(self) -> tuple[float, float, float, float]:
-        """(west, south, east, north) in degrees of EPSG:4326."""
+        """Return (west, south, east, north) in degrees of EPSG:4326."""
         left, bottom, right, top = self.mercator()
         return _longitude(left), _latitude(bottom), _longitude(right), _latitude(top)
 
     def block(self, side: int) -> str:
-        """The name of the block of side x side neighbours that this tile belongs to: one group of a split."""
+        """Return the name of the block of side x side neighboring tiles, a group of the split."""
         return f"{self.z}-{self.x // side}-{self.y // side}"
 
 
-def _longitude(metres: float) -> float:
-    return metres / EARTH * 360
+def _longitude(meters: float) -> float:
+    return meters / EARTH * 360
 
 
-def _latitude(metres: float) -> float:
-    return math.degrees(math.atan(math.sinh(metres / EARTH * 2 * math.pi)))
+def _latitude(meters: float) -> float:
+    return math.degrees(math.atan(math.sinh(meters / EARTH * 2 * math.pi)))
 
 
 def _column_row(longitude: float, latitude: float, z: int) -> tuple[float, float]:
@@ -65,22 +69,23 @@ def _column_row(longitude: float, latitude: float, z: int) -> tuple[float, float
     return x, y
 
 
-def tiles_within(bbox: tuple[float, float, float, float], z: int, *, most: int = 200_000) -> Iterator[Tile]:
-    """The tiles of zoom `z` that a (west, south, east, north) box in degrees touches, row by row.
+def tiles_within(bbox: tuple[float, float, float, float], z: int, *, maximum: int = 200_000) -> Iterator[Tile]:
+    """Yield the tiles of zoom `z` that a (west, south, east, north) box in degrees touches, row by row.
 
-    Raises ManifestError for a box inside out, and for one of more than `most` tiles before the first is made.
+    Raises ManifestError, before the first tile, for an invalid box or more than `maximum` tiles.
     """
     west, south, east, north = bbox
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise ManifestError(f"bounding box {bbox}: want west < east and south < north, in degrees")
+        raise ManifestError(f"bounding box {bbox}: must satisfy west < east and south < north, in degrees")
     left, top = _column_row(west, north, z)
     right, bottom = _column_row(east, south, z)
     last = 2**z - 1
     columns = range(max(0, math.floor(left)), min(last, math.ceil(right) - 1) + 1)
     rows = range(max(0, math.floor(top)), min(last, math.ceil(bottom) - 1) + 1)
-    if len(rows) * len(columns) > most:
-        count = len(rows) * len(columns)
-        raise ManifestError(f"{count:,} tiles at zoom {z} are more than {most:,}: take a smaller box or zoom")
+    if (count := len(rows) * len(columns)) > maximum:
+        raise ManifestError(
+            f"{count:,} tiles at zoom {z} exceed the maximum of {maximum:,}: use a smaller box or a lower zoom level"
+        )
     for y in rows:
         yield from (Tile(z, x, y) for x in columns)
 
@@ -89,7 +94,7 @@ DASHED = re.compile(r"^(\d+)-(\d+)-(\d+)$")
 
 
 def parse_tile(path: PurePath) -> Tile | None:
-    """The tile that a file is by its name: `.../z/x/y.ext` (RoboSat) or `x-y-z.ext` (Label Maker), else None."""
+    """Return the tile of a file named `.../z/x/y.ext` (RoboSat) or `x-y-z.ext` (Label Maker), else None."""
     dashed = DASHED.match(path.stem)
     if dashed:
         x, y, z = map(int, dashed.groups())

@@ -7,7 +7,7 @@ from gtseg.errors import ManifestError, StageError
 from gtseg.imports.files import list_files, read_text, require_folder
 
 
-def test_links_inside_are_taken_and_those_that_leave_only_on_request(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_followed_only_on_request(tmp_path: Path) -> None:
     folder, outside = tmp_path / "in", tmp_path / "out"
     (folder / "sub").mkdir(parents=True)
     outside.mkdir()
@@ -26,7 +26,7 @@ def test_links_inside_are_taken_and_those_that_leave_only_on_request(tmp_path: P
     assert followed == ["a.jpg", "away/c.jpg", "c.jpg", "d.jpg", "sub/b.jpg"]
 
 
-def test_text_is_utf_8_or_16_or_named(tmp_path: Path) -> None:
+def test_text_is_utf_8_or_utf_16_and_other_files_are_rejected(tmp_path: Path) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         (tmp_path / "a").write_bytes("é".encode(encoding))
         assert read_text(tmp_path / "a", "text") == "é"
@@ -35,5 +35,5 @@ def test_text_is_utf_8_or_16_or_named(tmp_path: Path) -> None:
         read_text(tmp_path / "a", "text")
     with pytest.raises(ManifestError, match="No such file"):
         read_text(tmp_path / "b", "text")
-    with pytest.raises(StageError, match="no such folder"):
+    with pytest.raises(StageError, match="folder not found"):
         require_folder(tmp_path / "b")

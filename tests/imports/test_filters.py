@@ -28,11 +28,11 @@ ROAD = {"highway": "primary", "lanes": 2, "bridge": None}
         (["none", ["has", "x"], ["has", "y"]], True),
     ],
 )
-def test_a_filter_passes_what_the_style_specification_says(expression: list | None, passes: bool) -> None:
+def test_a_filter_follows_the_style_specification(expression: list | None, passes: bool) -> None:
     assert compile_filter(expression)(ROAD, "MultiLineString") is passes
 
 
 @pytest.mark.parametrize("expression", [[], ["near", "x"], "has", ["has"], ["==", 3, 4], ["all", "x"]])
-def test_what_is_no_filter_is_refused_by_name(expression: object) -> None:
+def test_an_invalid_filter_is_rejected(expression: object) -> None:
     with pytest.raises(SettingsError, match="filter"):
         compile_filter(expression)  # type: ignore[arg-type]

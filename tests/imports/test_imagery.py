@@ -17,7 +17,7 @@ from gtseg.errors import ImageError, ManifestError, SettingsError
 from gtseg.imports.imagery import (
     BoxTask,
     TileRequest,
-    burning_processes,
+    count_processes,
     fetch_tile,
     import_bbox,
     tile_url,
@@ -28,11 +28,11 @@ TOKEN = "pk.secret"
 
 
 class TileServer(ThreadingHTTPServer):
-    """Real tiles on loopback, with throttling, holes and short bodies on request."""
+    """Tile server on the loopback interface that can throttle, lack tiles, and truncate bodies."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.throttled, self.missing, self.short = set(), set(), set()
         buffer = io.BytesIO()
         Image.new("RGB", (256, 256), "olive").save(buffer, "WEBP")
@@ -49,8 +49,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
         name = path.strip("/").removesuffix(".webp")
-        self.server.asked[name] += 1
-        first = self.server.asked[name] == 1
+        self.server.requests[name] += 1
+        first = self.server.requests[name] == 1
         if query != f"access_token={TOKEN}":
             self.send_error(401)
         elif name in self.server.missing:
@@ -104,7 +104,7 @@ def request(server: TileServer, **more: object) -> TileRequest:
     return replace(TileRequest(box, 10, server.template, rules, TOKEN), **more)
 
 
-def test_tiles_and_masks_of_a_box_come_in(server: TileServer, houses: Path, tmp_path: Path) -> None:
+def test_the_tiles_of_a_box_are_imported_with_masks(server: TileServer, houses: Path, tmp_path: Path) -> None:
     report = import_bbox(request(server, background_ratio=2), houses, tmp_path / "out", name="box")
     assert report.images == 3
     mask = np.asarray(Image.open(tmp_path / "out/masks/512-511-10.png"))
@@ -112,32 +112,34 @@ def test_tiles_and_masks_of_a_box_come_in(server: TileServer, houses: Path, tmp_
     assert mask.sum() == 64 * 64
 
 
-def test_a_tile_is_fetched_once_even_over_two_runs(server: TileServer, houses: Path, tmp_path: Path) -> None:
+def test_a_repeated_import_downloads_no_tile_again(server: TileServer, houses: Path, tmp_path: Path) -> None:
     import_bbox(request(server), houses, tmp_path / "out", name="box")
     import_bbox(request(server), houses, tmp_path / "out", name="box")
-    assert set(server.asked.values()) == {1}
+    assert set(server.requests.values()) == {1}
 
 
-def test_throttling_and_short_bodies_are_asked_again(server: TileServer, tmp_path: Path) -> None:
+def test_throttled_and_truncated_responses_are_retried(server: TileServer, tmp_path: Path) -> None:
     server.throttled, server.short = {"3/1/1"}, {"3/1/2"}
     waits: list[float] = []
     for tile in (Tile(3, 1, 1), Tile(3, 1, 2)):
         path = fetch_tile(request(server), tile, tmp_path, sleep=waits.append)
         assert path is not None
         assert path.read_bytes() == server.body
-    assert server.asked == {"3/1/1": 2, "3/1/2": 2}
+    assert server.requests == {"3/1/1": 2, "3/1/2": 2}
     assert waits[0] == 0.0
 
 
-def test_a_missing_tile_is_skipped_and_remembered(server: TileServer, houses: Path, tmp_path: Path) -> None:
+def test_a_tile_that_the_server_lacks_is_skipped_and_requested_once(
+    server: TileServer, houses: Path, tmp_path: Path
+) -> None:
     server.missing = {"10/512/511"}
     report = import_bbox(request(server, background_ratio=0), houses, tmp_path, name="box")
     assert [s.reason for s in report.skipped] == ["the imagery server has no such tile"]
-    assert server.asked["10/512/511"] == 1
+    assert server.requests["10/512/511"] == 1
 
 
-def test_a_wrong_token_says_so_and_is_never_written(server: TileServer, houses: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="is the token right"):
+def test_a_wrong_token_is_reported_and_no_token_is_written(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="check the token"):
         fetch_tile(request(server, token="pk.wrong"), Tile(3, 1, 1), tmp_path / "a")
     import_bbox(request(server), houses, tmp_path / "out", name="box")
     texts = [p.read_text() for p in (tmp_path / "out").glob("*.json*")] + [
@@ -146,19 +148,19 @@ def test_a_wrong_token_says_so_and_is_never_written(server: TileServer, houses: 
     assert not any(TOKEN in text for text in texts)
 
 
-def test_many_tiles_are_burned_by_several_processes_few_or_heavy_ones_by_one(tmp_path: Path) -> None:
+def test_several_processes_are_used_for_many_tiles_with_simple_shapes(tmp_path: Path) -> None:
     few = TileRequest((0, 0, 1, 1), 10, "", ())
     coast = LineString(np.random.default_rng(0).random((20_000, 2)))
 
     def tasks(count: int, *shapes: tuple[object, int]) -> list[BoxTask]:
         return [BoxTask(tmp_path, few, Tile(10, n % 1024, n // 1024), shapes, 1) for n in range(count)]
 
-    assert [burning_processes(tasks(n), 8) for n in (0, 40, 499, 500, 1500, 90_000)] == [1, 1, 1, 2, 6, 8]
-    assert burning_processes(tasks(1500, (box(0, 0, 1, 1), 1)), 8) == 6
-    assert burning_processes(tasks(1500, (coast, 1)), 8) == 1
+    assert [count_processes(tasks(n), 8) for n in (0, 40, 499, 500, 1500, 90_000)] == [1, 1, 1, 2, 6, 8]
+    assert count_processes(tasks(1500, (box(0, 0, 1, 1), 1)), 8) == 6
+    assert count_processes(tasks(1500, (coast, 1)), 8) == 1
 
 
-def test_processes_burn_what_one_burns(server: TileServer, houses: Path, tmp_path: Path) -> None:
+def test_masks_do_not_depend_on_the_number_of_processes(server: TileServer, houses: Path, tmp_path: Path) -> None:
     one = import_bbox(request(server, background_ratio=8), houses, tmp_path / "one", name="box")
     shutil.copytree(tmp_path / "one/cache", tmp_path / "two/cache")
     two = import_bbox(request(server, background_ratio=8), houses, tmp_path / "two", name="box", workers=2)
@@ -167,25 +169,29 @@ def test_processes_burn_what_one_burns(server: TileServer, houses: Path, tmp_pat
         assert (tmp_path / "two/masks" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_rows_may_count_from_the_south() -> None:
+def test_negative_y_in_a_url_counts_rows_from_the_south() -> None:
     assert tile_url("x/{z}/{x}/{-y}", Tile(2, 1, 0)) == "x/2/1/3"
 
 
-def test_imagery_without_its_marks_is_refused() -> None:
+def test_a_url_without_placeholders_is_rejected() -> None:
     with pytest.raises(SettingsError, match="imagery"):
         tile_url("http://example.com/{z}/{x}.png", Tile(1, 0, 0))
 
 
-def test_too_many_tiles_are_counted_before_any_is_fetched(server: TileServer, houses: Path, tmp_path: Path) -> None:
+def test_a_box_with_too_many_tiles_is_rejected_before_a_download(
+    server: TileServer, houses: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ManifestError, match="smaller box"):
         import_bbox(request(server, bbox=(-100, -60, 100, 60), zoom=18), houses, tmp_path, name="box")
-    assert not server.asked
+    assert not server.requests
 
 
 @pytest.mark.parametrize("body", [b"<html>quota exceeded</html>", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0"])
-def test_an_answer_that_is_no_picture_is_named_and_not_kept(server: TileServer, tmp_path: Path, body: bytes) -> None:
+def test_a_response_that_is_no_image_is_an_error_and_not_cached(
+    server: TileServer, tmp_path: Path, body: bytes
+) -> None:
     good, server.body = server.body, body
-    with pytest.raises(ImageError, match="the imagery server's answer is"):
+    with pytest.raises(ImageError, match=r"the imagery server returned .* instead of JPEG, PNG or WebP"):
         fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
     server.body = good
     path = fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
@@ -193,21 +199,21 @@ def test_an_answer_that_is_no_picture_is_named_and_not_kept(server: TileServer, 
     assert path.read_bytes() == good
 
 
-def test_a_tile_without_end_is_refused(server: TileServer, tmp_path: Path) -> None:
+def test_a_tile_of_more_than_32_mb_is_rejected(server: TileServer, tmp_path: Path) -> None:
     server.body = server.body + bytes(33_000_000)
-    with pytest.raises(ImageError, match="sends more than 32,000,000 bytes"):
+    with pytest.raises(ImageError, match="returned more than 32,000,000 bytes"):
         fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
 
 
-def test_only_web_addresses_are_fetched() -> None:
+def test_a_url_that_is_not_http_is_rejected() -> None:
     with pytest.raises(SettingsError, match="http or https"):
         tile_url("file:///etc/{z}/{x}/{y}", Tile(1, 0, 0))
 
 
-def test_features_are_accounted_for_and_a_box_beside_them_is_an_error(
+def test_features_are_counted_and_a_box_without_features_is_an_error(
     server: TileServer, houses: Path, tmp_path: Path
 ) -> None:
     account = import_bbox(request(server), houses, tmp_path / "out", name="box").account
     assert (account.flow("feature").came, account.flow("feature").went) == (1, 1)
-    with pytest.raises(ManifestError, match="no feature touches"):
+    with pytest.raises(ManifestError, match="no feature overlaps"):
         import_bbox(request(server, bbox=(20, 20, 20.1, 20.1)), houses, tmp_path / "far", name="box")

@@ -17,7 +17,7 @@ ROBOSAT = DATA / "robosat"
 LABEL_MAKER = DATA / "label-maker"
 
 
-def test_robosats_tiles_come_in_with_their_own_masks(tmp_path: Path) -> None:
+def test_tiles_of_robosat_are_imported_with_their_masks(tmp_path: Path) -> None:
     source = open_robosat(ROBOSAT / "images", ROBOSAT / "labels", ROBOSAT / "dataset-parking.toml")
     report = import_tiles(source, tmp_path, name="parking", block=4, workers=2)
     assert (report.classes, report.images) == (("parking",), 4)
@@ -26,7 +26,7 @@ def test_robosats_tiles_come_in_with_their_own_masks(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "images/70762-104119-18.jpg").size == (512, 512)
 
 
-def test_neighbouring_tiles_are_one_group(tmp_path: Path) -> None:
+def test_neighboring_tiles_share_a_group(tmp_path: Path) -> None:
     source = open_robosat(ROBOSAT / "images", ROBOSAT / "labels", None)
     import_tiles(source, tmp_path, name="parking", block=4, workers=1)
     lines = [json.loads(line) for line in (tmp_path / "output.manifest").read_text().splitlines()]
@@ -37,7 +37,7 @@ def test_neighbouring_tiles_are_one_group(tmp_path: Path) -> None:
 
 @pytest.fixture
 def label_maker(tmp_path: Path) -> Path:
-    """A Label Maker folder of ml_type segmentation: its own labels.geojson burned by its own rules into labels.npz."""
+    """Return a Label Maker folder of ml_type segmentation, with labels.npz burned from its features by its rules."""
     folder = tmp_path / "lm"
     shutil.copytree(LABEL_MAKER / "tiles", folder / "tiles")
     shutil.copy(LABEL_MAKER / "config.json", folder)
@@ -49,7 +49,7 @@ def label_maker(tmp_path: Path) -> Path:
     return folder
 
 
-def test_label_makers_folder_comes_in(label_maker: Path, tmp_path: Path) -> None:
+def test_a_label_maker_folder_is_imported(label_maker: Path, tmp_path: Path) -> None:
     source = open_label_maker(label_maker)
     report = import_tiles(source, tmp_path / "out", name="portugal", workers=1)
     assert report.classes == ("Water Tower", "Building", "Farmland", "Ruins", "Parking", "Roads")
@@ -57,8 +57,8 @@ def test_label_makers_folder_comes_in(label_maker: Path, tmp_path: Path) -> None
     assert report.pixels["Roads"] > 0
 
 
-def test_label_makers_own_labels_come_in_pixel_for_pixel(tmp_path: Path) -> None:
-    """labels-sg.npz is what Label Maker's algorithm makes of its fixture; the sums are those of its own test."""
+def test_labels_of_label_maker_are_imported_exactly(tmp_path: Path) -> None:
+    """labels-sg.npz is the output of Label Maker's algorithm for its fixture; the sums are those of its own test."""
     folder = tmp_path / "lm"
     shutil.copytree(LABEL_MAKER / "tiles", folder / "tiles")
     shutil.copy(LABEL_MAKER / "labels-sg.npz", folder / "labels.npz")
@@ -83,14 +83,14 @@ def test_label_makers_own_labels_come_in_pixel_for_pixel(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ending", ["", ".jpg90", ".pngraw", ".jpeg"])
-def test_label_makers_images_end_as_their_url_did(label_maker: Path, tmp_path: Path, ending: str) -> None:
+def test_images_of_label_maker_may_have_any_suffix(label_maker: Path, tmp_path: Path, ending: str) -> None:
     for path in sorted((label_maker / "tiles").glob("*.jpg")):
         path.rename(path.with_name(path.stem + ending))
     report = import_tiles(open_label_maker(label_maker), tmp_path / "out", name="x", workers=1)
     assert (report.images, report.skipped) == (8, ())
 
 
-def test_boxes_are_no_masks(label_maker: Path, tmp_path: Path) -> None:
+def test_bounding_boxes_in_labels_npz_are_rejected(label_maker: Path, tmp_path: Path) -> None:
     boxes = {
         f"{t.x}-{t.y}-{t.z}": np.zeros((n % 2, 5), np.int64)
         for n, t in enumerate(tile_files(label_maker / "tiles", None))
@@ -98,11 +98,11 @@ def test_boxes_are_no_masks(label_maker: Path, tmp_path: Path) -> None:
     np.savez(label_maker / "labels.npz", **boxes)
     report = import_tiles(open_label_maker(label_maker), tmp_path / "out", name="x", workers=1)
     assert report.images == 0
-    assert all("no segmentation" in skipped.reason for skipped in report.skipped)
+    assert all("a segmentation mask must be (H, W)" in skipped.reason for skipped in report.skipped)
 
 
-def test_masks_of_label_maker_agree_with_its_tile_labels() -> None:
-    """labels-cl.npz says per tile which classes occur: a class burned into a mask must be one of them."""
+def test_burned_masks_have_only_classes_of_label_makers_tile_labels() -> None:
+    """labels-cl.npz has the classes of each tile."""
     config = json.loads((LABEL_MAKER / "config.json").read_text())
     request = TileRequest(
         (-9.4575, 38.8467, -9.451, 38.8513), 17, "", tuple({**c, "buffer": 0} for c in config["classes"])
@@ -115,7 +115,7 @@ def test_masks_of_label_maker_agree_with_its_tile_labels() -> None:
             assert burned <= {i for i, present in enumerate(archive[key]) if present}, key
 
 
-def test_classification_labels_are_no_masks(label_maker: Path, tmp_path: Path) -> None:
+def test_classification_labels_are_rejected(label_maker: Path, tmp_path: Path) -> None:
     config = json.loads((label_maker / "config.json").read_text())
     (label_maker / "config.json").write_text(json.dumps({**config, "ml_type": "classification"}))
     with pytest.raises(SettingsError, match="ml_type"):
@@ -123,10 +123,10 @@ def test_classification_labels_are_no_masks(label_maker: Path, tmp_path: Path) -
     shutil.copy(LABEL_MAKER / "labels-cl.npz", label_maker / "labels.npz")
     report = import_tiles(open_label_maker(label_maker, names=["a"]), tmp_path / "out", name="x", workers=1)
     assert report.images == 0
-    assert any("a mask is (H, W)" in s.reason for s in report.skipped)
+    assert any("a segmentation mask must be (H, W)" in s.reason for s in report.skipped)
 
 
-def test_a_folder_without_tiles_says_what_it_wants(tmp_path: Path) -> None:
+def test_a_folder_without_tiles_or_labels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"labels\.npz"):
         open_label_maker(tmp_path)
     with pytest.raises(StageError, match="no tile images"):
@@ -140,7 +140,9 @@ def test_a_folder_without_tiles_says_what_it_wants(tmp_path: Path) -> None:
         ('[common]\nclasses = ["background", "lot"]\n', "lot"),
     ],
 )
-def test_masks_of_0_and_255_are_one_class_under_either_dataset_file(tmp_path: Path, text: str, name: str) -> None:
+def test_masks_of_0_and_255_are_one_class_with_the_toml_of_robosat_and_neat_eo(
+    tmp_path: Path, text: str, name: str
+) -> None:
     (tmp_path / "d.toml").write_text(text)
     for x in (5, 6):
         for kind, image in (

@@ -26,14 +26,14 @@ def run(folder: Path, *names: str, **settings: object):
     )
 
 
-def test_the_manifest_is_sorted_and_what_was_skipped_is_listed(tmp_path: Path) -> None:
+def test_the_manifest_is_sorted_and_skipped_inputs_are_reported(tmp_path: Path) -> None:
     report = run(tmp_path, "b", "bad", "a")
     sources = [json.loads(line)["source-ref"] for line in (tmp_path / "output.manifest").read_text().splitlines()]
     assert sources == ["images/a.jpg", "images/b.jpg"]
     assert [s.reason for s in report.skipped] == ["bad"]
 
 
-def test_an_interrupted_import_has_no_manifest_and_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_import_has_no_manifest_and_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         run(tmp_path, "a", "crash", "b")
     assert not (tmp_path / "output.manifest").exists()
@@ -43,18 +43,18 @@ def test_an_interrupted_import_has_no_manifest_and_goes_on(tmp_path: Path) -> No
     assert (tmp_path / "images/a.jpg").read_bytes() == b"kept"
 
 
-def test_nothing_to_import_is_an_empty_manifest(tmp_path: Path) -> None:
+def test_an_import_without_tasks_has_an_empty_manifest(tmp_path: Path) -> None:
     assert run(tmp_path).images == 0
     assert (tmp_path / "output.manifest").read_text() == ""
 
 
-def test_other_settings_are_refused(tmp_path: Path) -> None:
+def test_a_repeated_import_with_other_settings_is_rejected(tmp_path: Path) -> None:
     run(tmp_path, "a", size=1)
     with pytest.raises(ManifestError, match="other settings"):
         run(tmp_path, "a", size=2)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
     write_atomically(tmp_path / "f", b"old")
     with pytest.raises(TypeError):
         write_atomically(tmp_path / "f", 3)  # type: ignore[arg-type]

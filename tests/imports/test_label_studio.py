@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from gtseg.errors import ManifestError
-from gtseg.imports.annotations import AnnotationSet, draw
+from gtseg.imports.annotation_masks import draw
+from gtseg.imports.annotations import AnnotationSet
 from gtseg.imports.label_studio import read_label_studio
 
 POINTS = [[10, 10], [50, 10], [50, 60], [10, 60]]
@@ -36,13 +37,13 @@ def read(folder: Path, *tasks: Any) -> AnnotationSet:
     return read_label_studio(folder / "a.json")
 
 
-SMALL = {
+JSON_MIN = {
     "id": 1,
     "image": "a.jpg",
     "annotator": 1,
     "label": [{"points": POINTS, "polygonlabels": ["leaf"], "original_width": 60, "original_height": 40}],
 }
-APART = task(
+SEPARATE_LABELS = task(
     {"id": "z", "type": "polygon", "original_width": 60, "original_height": 40, "value": {"points": POINTS}},
     {
         "id": "z",
@@ -55,14 +56,16 @@ APART = task(
 )
 
 
-@pytest.mark.parametrize("given", [task(polygon("leaf")), SMALL, APART], ids=["json", "json-min", "labels apart"])
+@pytest.mark.parametrize(
+    "given", [task(polygon("leaf")), JSON_MIN, SEPARATE_LABELS], ids=["json", "json-min", "separate labels"]
+)
 def test_a_polygon_in_percent_is_drawn(tmp_path: Path, given: dict) -> None:
     found = read(tmp_path, given)
-    assert (found.classes, found.came, found.losses) == (("leaf",), 1, ())
+    assert (found.classes, found.total, found.losses) == (("leaf",), 1, ())
     assert draw(found.images[0], (40, 60))[0].sum() == 24 * 20
 
 
-def test_the_newest_annotation_counts_and_the_ground_truth_before_it(tmp_path: Path) -> None:
+def test_the_ground_truth_or_else_the_newest_annotation_is_used(tmp_path: Path) -> None:
     old, new = (
         {"id": 1, "updated_at": "2024-01-01", "result": [polygon("leaf")]},
         {"id": 2, "updated_at": "2024-02-01", "result": [polygon("stem")]},
@@ -73,7 +76,7 @@ def test_the_newest_annotation_counts_and_the_ground_truth_before_it(tmp_path: P
     assert read(tmp_path, {**both, "annotations": [{**old, "ground_truth": True}, new]}).classes == ("leaf",)
 
 
-def test_a_task_that_nobody_labeled_is_no_background(tmp_path: Path) -> None:
+def test_a_task_without_labels_is_not_imported_as_background(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         task(polygon("leaf")),
@@ -87,64 +90,64 @@ def test_a_task_that_nobody_labeled_is_no_background(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("region", "reason"),
     [
-        (polygon("leaf", image_rotation=90), "turned in Label Studio"),
+        (polygon("leaf", image_rotation=90), "rotated in Label Studio"),
         (
             {
                 "type": "rectanglelabels",
                 "value": {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["leaf"]},
             },
-            "a box",
+            "bounding box",
         ),
         ({"type": "brushlabels", "value": {"rle": [0], "brushlabels": ["leaf"]}}, "original_width"),
         (polygon("leaf", value={"points": [[1, 1]], "polygonlabels": ["leaf"]}), "fewer than three points"),
     ],
 )
-def test_what_is_no_mask_is_lost_by_its_reason(tmp_path: Path, region: dict, reason: str) -> None:
+def test_a_region_that_is_no_mask_is_lost_with_the_reason(tmp_path: Path, region: dict, reason: str) -> None:
     found = read(tmp_path, task(region, polygon("stem")))
-    assert (found.came, len(found.images[0].shapes)) == (2, 1)
+    assert (found.total, len(found.images[0].shapes)) == (2, 1)
     assert reason in found.losses[0].reason
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "[1]", "[" * 100_000])
-def test_what_is_no_export_is_refused_by_name(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_export_is_rejected_with_its_name(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ManifestError, match=r"a\.json"):
         read_label_studio(tmp_path / "a.json")
 
 
-def test_a_region_of_an_unknown_kind_is_lost_by_name(tmp_path: Path) -> None:
+def test_a_region_of_an_unknown_type_is_lost(tmp_path: Path) -> None:
     bitmask = {"id": "b", "type": "bitmask", "value": {"imageDataURL": "data:", "bitmasklabels": ["leaf"]}}
     odd = {"id": "o", "type": "new", "value": {"what": 1}}
     found = read(tmp_path, task(polygon("leaf"), bitmask, odd, 7))
-    assert (found.came, len(found.images[0].shapes)) == (4, 1)
+    assert (found.total, len(found.images[0].shapes)) == (4, 1)
     assert sum(loss.count for loss in found.losses if loss.kind == "lost") == 3
 
 
-def test_an_image_whose_regions_are_all_unreadable_is_no_background(tmp_path: Path) -> None:
+def test_an_image_without_a_readable_region_is_not_imported_as_background(tmp_path: Path) -> None:
     bitmask = {"id": "b", "type": "bitmask", "value": {"imageDataURL": "data:", "bitmasklabels": ["leaf"]}}
     second = {**task(polygon("leaf")), "data": {"image": "b.jpg"}}
     found = read(tmp_path, task(bitmask), second)
     assert [bool(image.problem) for image in found.images] == [True, False]
 
 
-def test_regions_of_a_task_with_two_images_go_where_to_name_says(tmp_path: Path) -> None:
+def test_to_name_assigns_the_regions_of_a_task_with_two_images(tmp_path: Path) -> None:
     given = task(*(polygon("leaf", to_name=name) for name in ("left", "right", "right", "other")))
     given["data"] = {"left": "l.jpg", "right": "r.jpg"}
     found = read(tmp_path, given)
     assert {image.file_name: len(image.shapes) for image in found.images} == {"l.jpg": 1, "r.jpg": 2}
-    assert found.came == 4
+    assert found.total == 4
     assert [loss.count for loss in found.losses if "several images" in loss.reason] == [1]
 
 
 @pytest.mark.parametrize("more", [{"original_height": float("inf")}, {"image_rotation": 10**400}])
-def test_numbers_beyond_all_bounds_are_lost_by_name(tmp_path: Path, more: dict) -> None:
+def test_a_region_with_an_infinite_or_huge_number_is_lost(tmp_path: Path, more: dict) -> None:
     found = read(tmp_path, task(polygon("leaf"), polygon("leaf", **more)))
-    assert (found.came, len(found.images[0].shapes)) == (2, 1)
+    assert (found.total, len(found.images[0].shapes)) == (2, 1)
     assert sum(loss.count for loss in found.losses) == 1
 
 
 @pytest.mark.parametrize("byte", [300, -1, float("inf")])
-def test_a_brush_of_what_are_no_bytes_is_lost_by_name(tmp_path: Path, byte: float) -> None:
+def test_a_brush_with_invalid_bytes_is_lost(tmp_path: Path, byte: float) -> None:
     brush = polygon("leaf", value={"rle": [0, byte], "brushlabels": ["leaf"]})
     found = read(tmp_path, task(polygon("leaf"), brush))
     losses = [*found.losses, *draw(found.images[0], (40, 60))[2]]

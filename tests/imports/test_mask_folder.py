@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import ImageError, MaskError, StageError
-from gtseg.imports.mask_colors import discover_table, parse_table
+from gtseg.imports.color_tables import parse_table, propose_table
 from gtseg.imports.mask_folder import import_masks
 from gtseg.imports.mask_pairs import find_pairs
 from gtseg.imports.mask_survey import survey_masks
@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "images", tmp_path / "masks"
 
 
-def test_a_pair_keeps_the_jpegs_bytes_and_the_masks_pixels(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_bytes_of_a_jpeg_and_the_pixels_of_a_mask_are_unchanged(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     source = photo(images / "a.jpg", (2, 2))
     mask(masks / "a.png", [[0, 1], [255, 1]])
@@ -45,7 +45,7 @@ def test_a_pair_keeps_the_jpegs_bytes_and_the_masks_pixels(folders: tuple[Path, 
     assert report.pixels == {"BACKGROUND": 1, "cat": 2, "void": 1}
 
 
-def test_pairs_are_found_by_path_then_by_stem_and_the_rest_is_reported(folders: tuple[Path, Path]) -> None:
+def test_pairs_are_found_by_path_or_stem_and_other_files_are_reported(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     for name in ("x/a.jpg", "y/a.jpg", "b.png", "lonely.jpg"):
         photo(images / name)
@@ -58,7 +58,7 @@ def test_pairs_are_found_by_path_then_by_stem_and_the_rest_is_reported(folders: 
     assert left == [("image", "lonely.jpg"), ("mask", "orphan.png")]
 
 
-def test_equal_names_never_collide(folders: tuple[Path, Path]) -> None:
+def test_images_with_equal_names_get_different_names_in_the_import(folders: tuple[Path, Path]) -> None:
     images, masks = folders
     for name in ("a.jpg", "a.png", "A.jpeg"):
         photo(images / name)
@@ -68,7 +68,7 @@ def test_equal_names_never_collide(folders: tuple[Path, Path]) -> None:
     assert len(names) == len(set(names)) == 3
 
 
-def test_one_file_per_label_is_stacked(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_mask_files_per_label_are_combined(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     photo(images / "a.jpg", (2, 1))
     mask(masks / "cat" / "a.png", [[255, 0]])
@@ -79,7 +79,9 @@ def test_one_file_per_label_is_stacked(folders: tuple[Path, Path], tmp_path: Pat
     assert np.asarray(Image.open(tmp_path / "out/masks/a.png")).tolist() == [[1, 2]]
 
 
-def test_labels_under_others_and_labels_without_a_file_are_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_covered_pixels_are_lost_and_labels_without_a_file_are_noted(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
     images, masks = folders
     for name in "ab":
         photo(images / f"{name}.jpg", (3, 1))
@@ -92,17 +94,17 @@ def test_labels_under_others_and_labels_without_a_file_are_told(folders: tuple[P
     pairs = find_pairs(images, masks, labels=["cat", "dog", "fox"])
     table = parse_table({"background": 0, "cat": 1, "dog": 2, "fox": 3}, by_index=True)
     account = import_masks(pairs, tmp_path / "out", table, name="m", workers=1).account
-    said = {(loss.unit, loss.kind, loss.count, loss.reason) for loss in account.losses if loss.unit != "class"}
-    order = "under 'dog', later in the order of labels"
-    assert said == {
-        ("pixel", "lost", 1, f"of the label 'cat', partly {order}"),
-        ("pixel", "lost", 1, f"of the label 'cat', wholly {order}"),
-        ("image", "note", 1, "no file of the label 'fox': nothing of it on the image"),
+    losses = {(loss.unit, loss.kind, loss.count, loss.reason) for loss in account.losses if loss.unit != "class"}
+    order = "covered by 'dog', later in the order of labels"
+    assert losses == {
+        ("pixel", "lost", 1, f"label 'cat', partly {order}"),
+        ("pixel", "lost", 1, f"label 'cat', completely {order}"),
+        ("image", "note", 1, "no file of the label 'fox', so no pixel has it"),
     }
     assert account.exit_code == 5
 
 
-def test_a_mask_of_a_mirrored_photograph_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_mask_of_a_mirrored_photograph_is_ambiguous_and_skipped(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     exif = Image.Exif()
     exif[0x0112] = 3
@@ -113,7 +115,7 @@ def test_a_mask_of_a_mirrored_photograph_is_named(folders: tuple[Path, Path], tm
     assert "EXIF orientation 3" in report.skipped[0].reason
 
 
-def test_a_mask_of_another_size_is_skipped_with_both_sizes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_mask_whose_size_differs_from_its_image_is_skipped(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     photo(images / "a.jpg", (3, 3))
     mask(masks / "a.png", [[0]])
@@ -122,7 +124,7 @@ def test_a_mask_of_another_size_is_skipped_with_both_sizes(folders: tuple[Path, 
     assert "1x1 pixels, its image has 3x3" in report.skipped[0].reason
 
 
-def test_a_rotated_photograph_is_turned_upright(tmp_path: Path) -> None:
+def test_a_rotated_photograph_is_converted_to_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     read = read_photograph(photo(tmp_path / "r.jpg", (8, 6), exif=exif))
@@ -130,7 +132,7 @@ def test_a_rotated_photograph_is_turned_upright(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO(read.body)).size == (6, 8)
 
 
-def test_sixteen_bit_images_are_sent_to_the_import_that_stretches(tmp_path: Path) -> None:
+def test_the_error_for_a_16_bit_image_mentions_import_geo(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="import geo"):
         read_photograph(tmp_path / "a.png")
@@ -144,20 +146,20 @@ def test_sixteen_bit_images_are_sent_to_the_import_that_stretches(tmp_path: Path
         lambda i, m: (photo(i / "a.jpg"), mask(m / "b.png", [[0]])),
     ],
 )
-def test_nothing_to_pair_says_what_is_missing(folders: tuple[Path, Path], make) -> None:
+def test_folders_without_a_pair_are_an_error(folders: tuple[Path, Path], make) -> None:
     make(*folders)
     with pytest.raises(StageError):
         find_pairs(*folders)
 
 
-def test_the_values_of_all_masks_are_surveyed(folders: tuple[Path, Path]) -> None:
+def test_a_table_is_proposed_from_a_survey(folders: tuple[Path, Path]) -> None:
     _, masks = folders
     survey = survey_masks([mask(masks / "a.png", [[0, 3], [3, 0]])])
-    assert discover_table(survey.counts, by_index=True) == {"background": 0, "class-3": 3}
+    assert propose_table(survey.counts, by_index=True) == {"background": 0, "class-3": 3}
     assert survey.counts == {0: 2, 3: 2}
 
 
-def test_the_manifest_is_ground_truths(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_manifest_has_ground_truths_format(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     photo(images / "a b.jpg", (1, 1))
     mask(masks / "a b.png", [[1]])
@@ -169,11 +171,11 @@ def test_the_manifest_is_ground_truths(folders: tuple[Path, Path], tmp_path: Pat
     assert line["My-Import-ref-metadata"]["internal-color-map"]["1"]["hex-color"] == "#2ca02c"
 
 
-def test_one_broken_mask_does_not_hide_the_colours_of_the_others(folders: tuple[Path, Path]) -> None:
+def test_a_survey_ignores_an_unreadable_mask_among_others(folders: tuple[Path, Path]) -> None:
     _, masks = folders
     for name in ("a", "b"):
         mask(masks / f"{name}.png", [[0, 3]])
     (masks / "a.png").write_bytes(b"y")
     assert survey_masks([masks / "a.png", masks / "b.png"]).counts == {0: 1, 3: 1}
-    with pytest.raises(MaskError, match=r"a\.png: not a readable mask: no image at all"):
+    with pytest.raises(MaskError, match=r"a\.png: not a readable mask: no image"):
         survey_masks([masks / "a.png"])

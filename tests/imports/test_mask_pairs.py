@@ -19,7 +19,7 @@ def named(found: Pairs, folder: Path) -> dict[str, str]:
     return {p.image.relative_to(folder).as_posix(): p.masks[0][1].relative_to(folder).as_posix() for p in found.pairs}
 
 
-def test_one_folder_holds_both_and_no_mask_is_a_photograph(tmp_path: Path) -> None:
+def test_images_and_masks_in_one_folder_are_paired(tmp_path: Path) -> None:
     put(tmp_path, "0.jpg", "0.png", "1.jpg", "1.png", "scan.tif", "scan.png", "p.png", "p_mask.png")
     found = find_pairs(tmp_path, tmp_path)
     assert named(found, tmp_path) == {
@@ -34,42 +34,42 @@ def test_one_folder_holds_both_and_no_mask_is_a_photograph(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name", ["frame0_mask.png", "FRAME0-Mask.png", "frame0_labelIds.png", "frame0.jpg.png", "Frame0.PNG"]
 )
-def test_usual_suffixes_and_any_case_pair(tmp_path: Path, name: str) -> None:
+def test_common_suffixes_and_any_case_are_paired(tmp_path: Path, name: str) -> None:
     put(tmp_path, "photos/frame0.jpg", f"masks/{name}")
     assert len(find_pairs(tmp_path / "photos", tmp_path / "masks").pairs) == 1
 
 
-def test_another_suffix_is_given_and_names_of_both_sides_are_shown_without(tmp_path: Path) -> None:
+def test_an_uncommon_suffix_is_an_error_with_example_names_unless_it_is_given(tmp_path: Path) -> None:
     put(tmp_path, "photos/a.jpg", "masks/a-Truth.png")
     with pytest.raises(StageError, match=r"a\.jpg.*a-Truth\.png"):
         find_pairs(tmp_path / "photos", tmp_path / "masks")
     assert len(find_pairs(tmp_path / "photos", tmp_path / "masks", suffix="-truth").pairs) == 1
 
 
-def test_a_folder_inside_the_other_is_no_part_of_it(tmp_path: Path) -> None:
+def test_files_of_a_nested_folder_are_not_files_of_the_outer_one(tmp_path: Path) -> None:
     put(tmp_path, "t/a.png", "t/masks/a.png")
     assert named(find_pairs(tmp_path / "t", tmp_path / "t/masks"), tmp_path) == {"t/a.png": "t/masks/a.png"}
     assert named(find_pairs(tmp_path / "t/masks", tmp_path / "t"), tmp_path) == {"t/masks/a.png": "t/a.png"}
 
 
-def test_a_stem_decides_only_where_one_image_has_it(tmp_path: Path) -> None:
+def test_images_are_paired_by_stem_only_if_it_is_unique(tmp_path: Path) -> None:
     put(tmp_path, "photos/a/0.jpg", "photos/b/0.jpg", "photos/1.jpg", "masks/0.png", "masks/deep/1.png")
     found = find_pairs(tmp_path / "photos", tmp_path / "masks")
     assert [pair.name for pair in found.pairs] == ["1"]
-    assert sum("could be any one's" in str(loss) for loss in found.losses) == 2
+    assert sum("has its stem, but so do other images" in str(loss) for loss in found.losses) == 2
 
 
-def test_two_masks_of_one_image_are_neithers(tmp_path: Path) -> None:
+def test_an_image_with_two_matching_masks_is_ambiguous(tmp_path: Path) -> None:
     put(tmp_path, "photos/a.jpg", "photos/b.jpg", "masks/a_mask.png", "masks/a_label.png", "masks/b.png")
     found = find_pairs(tmp_path / "photos", tmp_path / "masks")
     assert [pair.name for pair in found.pairs] == ["b"]
-    assert any("2 masks could be its own" in str(loss) for loss in found.losses)
+    assert any("2 masks match it" in str(loss) for loss in found.losses)
 
 
-def test_hidden_files_are_none_and_jpeg_masks_are_named(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored_and_jpeg_masks_are_lost(tmp_path: Path) -> None:
     put(tmp_path, "photos/a.jpg", "photos/b.jpg", "masks/a.png", "masks/b.jpg")
     for name in ("photos/._a.jpg", "masks/._a.png"):
         (tmp_path / name).write_bytes(b"Mac")
     found = find_pairs(tmp_path / "photos", tmp_path / "masks")
     assert (found.images, found.masks, len(found.pairs)) == (2, 2, 1)
-    assert any("JPEG changes a mask's values" in str(loss) for loss in found.losses)
+    assert any("compression changes mask values" in str(loss) for loss in found.losses)

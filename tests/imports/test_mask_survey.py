@@ -24,19 +24,19 @@ def smoothed(values: np.ndarray) -> np.ndarray:
     return np.asarray(image.resize((30, 20), Image.Resampling.BILINEAR).resize((60, 40), Image.Resampling.BILINEAR))
 
 
-def test_smoothed_edges_are_no_classes(tmp_path: Path) -> None:
+def test_values_of_smoothed_edges_are_detected(tmp_path: Path) -> None:
     survey = survey_masks([save(tmp_path / "a.png", smoothed(LEAF * 255))])
     assert set(survey.counts) - set(survey.edges) == {0, 255}
     color = np.stack([LEAF * 200, LEAF * 0, LEAF * 90], -1)
     assert len(survey_masks([save(tmp_path / "b.png", smoothed(color))]).edges) > 4
 
 
-def test_many_classes_with_areas_of_their_own_are_no_edges(tmp_path: Path) -> None:
+def test_many_classes_with_interior_pixels_are_not_edges(tmp_path: Path) -> None:
     blocks = np.repeat(np.repeat(np.arange(16).reshape(4, 4), 8, 0), 8, 1)
     assert survey_masks([save(tmp_path / "a.png", blocks)]).edges == ()
 
 
-def test_palettes_that_disagree_are_refused_with_two_examples(tmp_path: Path) -> None:
+def test_contradicting_palettes_are_rejected_with_two_examples(tmp_path: Path) -> None:
     red, blue = [0, 0, 0, 255, 0, 0], [0, 0, 0, 0, 0, 255]
     paths = [save(tmp_path / f"{i}.png", LEAF, palette) for i, palette in enumerate((red, red, blue))]
     with pytest.raises(MaskError, match=r"index 1 is #ff0000 in .*0\.png and #0000ff in .*2\.png"):
@@ -46,24 +46,24 @@ def test_palettes_that_disagree_are_refused_with_two_examples(tmp_path: Path) ->
     check_palettes(paths[:2])
 
 
-def test_palettes_that_differ_where_nothing_is_painted_agree(tmp_path: Path) -> None:
+def test_palettes_may_differ_in_unused_indices(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{i}.png", LEAF, [0, 0, 0, 9, 9, 9, i, i, i]) for i in (1, 2)]
     assert survey_masks(paths).by_index
 
 
-def test_colors_beside_palettes_are_colors_and_beside_grey_refused(tmp_path: Path) -> None:
+def test_palette_masks_are_read_by_color_among_color_masks_and_gray_masks_are_rejected(tmp_path: Path) -> None:
     color = save(tmp_path / "c.png", np.stack([LEAF * 255, LEAF * 0, LEAF * 0], -1))
     palette = save(tmp_path / "p.png", LEAF, [0, 0, 0, 255, 0, 0])
     survey = survey_masks([color, palette])
     assert (survey.by_index, survey.counts[0xFF0000]) == (False, 600)
-    with pytest.raises(MaskError, match="do not say one thing"):
+    with pytest.raises(MaskError, match="Import them separately"):
         survey_masks([color, save(tmp_path / "g.png", LEAF)])
 
 
-def test_0_and_255_beside_0_and_1_is_refused_unless_a_file_says_what_255_is(tmp_path: Path) -> None:
+def test_masks_of_0_and_255_among_masks_of_0_and_1_are_rejected_unless_a_file_has_all_three(tmp_path: Path) -> None:
     paths = [save(tmp_path / "a.png", LEAF * 255), save(tmp_path / "b.png", LEAF)]
     with pytest.raises(MaskError, match="--void 255"):
-        survey_masks(paths).refuse_mixture()
+        survey_masks(paths).require_one_convention()
     both = LEAF.copy()
     both[0] = 255
-    survey_masks([*paths, save(tmp_path / "c.png", both)]).refuse_mixture()
+    survey_masks([*paths, save(tmp_path / "c.png", both)]).require_one_convention()

@@ -5,7 +5,7 @@ from gtseg.errors import ImageError
 from gtseg.imports.radiometry import apply_stretch, fit_stretch, to_decibels
 
 
-def test_sixteen_bits_become_eight_between_the_percentiles() -> None:
+def test_16_bit_values_are_stretched_between_the_percentiles() -> None:
     bands = np.arange(10_000, dtype=np.uint16).reshape(1, 100, 100)
     stretch = fit_stretch(bands, np.ones((100, 100), bool), numbers=(1,))
     pixels = apply_stretch(bands, stretch)
@@ -13,13 +13,13 @@ def test_sixteen_bits_become_eight_between_the_percentiles() -> None:
     assert abs(int(pixels[50, 0, 0]) - 128) <= 1
 
 
-def test_eight_bits_stay_as_they_are() -> None:
+def test_8_bit_values_are_unchanged() -> None:
     bands = np.random.default_rng(1).integers(0, 256, (3, 8, 9), dtype=np.uint8)
     pixels = apply_stretch(bands, fit_stretch(bands, np.ones((8, 9), bool), numbers=(1, 2, 3)))
     assert (pixels == np.moveaxis(bands, 0, -1)).all()
 
 
-def test_pixels_without_data_do_not_move_the_stretch() -> None:
+def test_pixels_without_data_do_not_change_the_stretch() -> None:
     bands = np.full((1, 4, 4), 100, np.float32)
     bands[0, 0] = -9999
     bands[0, 1] = 200
@@ -27,7 +27,7 @@ def test_pixels_without_data_do_not_move_the_stretch() -> None:
     assert fit_stretch(bands, valid, numbers=(1,), percentiles=(0, 100)).low == (100.0,)
 
 
-def test_complex_sar_needs_decibels() -> None:
+def test_complex_bands_are_rejected_without_decibels() -> None:
     bands = np.array([[[1 + 1j, 10, 0]]], np.complex64)
     with pytest.raises(ImageError, match="decibels"):
         fit_stretch(bands, np.ones((1, 3), bool), numbers=(1,))
@@ -35,7 +35,7 @@ def test_complex_sar_needs_decibels() -> None:
     assert round(float(to_decibels(bands)[0, 0, 1])) == 20
 
 
-def test_a_flat_band_does_not_divide_by_zero() -> None:
+def test_a_constant_band_is_stretched_to_zero() -> None:
     bands = np.full((1, 3, 3), 7, np.int16)
     stretch = fit_stretch(bands, np.ones((3, 3), bool), numbers=(1,))
     assert apply_stretch(bands, stretch).max() == 0

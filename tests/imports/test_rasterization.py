@@ -1,15 +1,15 @@
-import pytest
+import numpy as np
 from rasterio.transform import from_origin
 from shapely.geometry import LineString, box
 
-from gtseg.errors import SettingsError
+from gtseg.imports.class_rules import classify, read_rules
 from gtseg.imports.features import Feature
-from gtseg.imports.rasterization import burn, classify, read_rules
+from gtseg.imports.rasterization import Burnable, burn, burn_numbered
 
 TRANSFORM = from_origin(0, 10, 1, 1)
 
 
-def test_a_later_class_lies_on_top_and_a_buffer_widens_a_line() -> None:
+def test_later_classes_cover_earlier_ones_and_a_buffer_widens_a_line() -> None:
     rules = read_rules(
         [
             {"name": "house", "filter": ["has", "building"]},
@@ -26,22 +26,27 @@ def test_a_later_class_lies_on_top_and_a_buffer_widens_a_line() -> None:
     assert mask[0, 0] == 0
 
 
-def test_nothing_to_burn_is_background() -> None:
+def test_a_mask_without_shapes_is_background() -> None:
     assert burn([], (2, 3), transform=TRANSFORM).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-def test_all_touched_takes_every_pixel_that_is_grazed() -> None:
+def test_all_touched_burns_every_pixel_that_a_shape_touches() -> None:
     shapes = [(box(1.6, 1.6, 2.4, 2.4), 1)]
     assert burn(shapes, (10, 10), transform=TRANSFORM).sum() == 0
     assert burn(shapes, (10, 10), transform=TRANSFORM, all_touched=True).sum() == 4
 
 
-@pytest.mark.parametrize("classes", [[{"filter": None}], [{"name": "a", "colour": 1}], [{"name": "a"}, {"name": "a"}]])
-def test_rules_that_cannot_be_meant_are_refused(classes: list) -> None:
-    with pytest.raises(SettingsError):
-        read_rules(classes)
+def test_a_feature_below_its_own_class_is_visible_and_one_below_another_class_is_not() -> None:
+    large, small = box(0, 0, 4, 4), box(1, 1, 2, 2)
+    shapes = [Burnable(small, 1, 1), Burnable(small, 2, 2), Burnable(large, 1, 3)]
+    burned = burn_numbered(shapes, (10, 10), transform=TRANSFORM)
+    assert burned.numbers == (1, 3)
+    assert set(np.unique(burned.mask)) == {0, 1}
 
 
-def test_an_empty_buffered_shape_is_left_out() -> None:
-    rules = read_rules([{"name": "a", "buffer": -5}])
-    assert classify([Feature(box(0, 0, 1, 1), {})], rules) == []
+def test_pixels_without_data_are_void_and_show_no_feature() -> None:
+    valid = np.ones((10, 10), bool)
+    valid[:, :5] = False
+    burned = burn_numbered([Burnable(box(0, 0, 4, 4), 1, 7)], (10, 10), transform=TRANSFORM, valid=valid)
+    assert burned.numbers == ()
+    assert (burned.mask[:, :5] == 255).all()

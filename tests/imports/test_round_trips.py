@@ -1,4 +1,4 @@
-"""Random sets go out in each format and come back: every pixel, and every image and annotation in the account."""
+"""Random masks are written in each format and imported again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from gtseg.errors import ManifestError
-from gtseg.imports.annotations import AnnotationSet, import_annotations
+from gtseg.imports.annotation_import import import_annotations
+from gtseg.imports.annotations import AnnotationSet
 from gtseg.imports.coco import parse_coco, read_coco
+from gtseg.imports.color_tables import read_table
 from gtseg.imports.cvat import read_cvat
-from gtseg.imports.mask_colors import read_table
 from gtseg.imports.mask_folder import import_masks
 from gtseg.imports.mask_pairs import find_pairs
 from gtseg.imports.outcomes import Report
@@ -33,7 +34,7 @@ def mask_sets(*values: int) -> st.SearchStrategy[list[np.ndarray]]:
 
 
 def write_set(form: str, masks: list[np.ndarray], folder: Path, *, polygons: bool, split: str) -> int:
-    """The set in a format; how many regions were written."""
+    """Write masks in a format and return the number of regions."""
     writer = FORMATS[form](folder, CLASSES, polygons=polygons)
     for number, mask in enumerate(masks):
         path = folder / "images" / split / f"i{number}.png"
@@ -61,13 +62,13 @@ def import_set(form: str, folder: Path, split: str) -> Report:
 
 def values_of(path: Path) -> np.ndarray:
     stored = np.asarray(Image.open(path))
-    return np.where(stored == len(CLASSES) + 1, 255, stored)  # Ground Truth's map: void is the class after the last
+    return np.where(stored == len(CLASSES) + 1, 255, stored)  # void is stored as the index after the classes
 
 
 @pytest.mark.parametrize("form", ["coco", "yolo", "masks", "cvat"])
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_what_goes_out_comes_back_pixel_for_pixel(form: str, data: st.DataObject) -> None:
+def test_written_masks_are_imported_exactly_and_completely(form: str, data: st.DataObject) -> None:
     masks = data.draw(mask_sets(0, 1, 2, 3, *(() if form == "yolo" else (255,))))
     split, polygons = data.draw(st.sampled_from(["", "train"])), data.draw(st.booleans())
     with tempfile.TemporaryDirectory() as place:
@@ -82,7 +83,7 @@ def test_what_goes_out_comes_back_pixel_for_pixel(form: str, data: st.DataObject
     for number, mask in enumerate(masks):
         assert (back[f"i{number}"] == mask).all()
     lost = {loss.unit for loss in account.losses if loss.kind != "note"}
-    assert lost <= {"class"}  # a class that no mask has
+    assert lost <= {"class"}  # classes that no mask has
 
 
 NUMBERS = st.one_of(st.integers(-5, 20), st.floats(-5, 20), st.just("x"), st.none())
@@ -109,7 +110,7 @@ ANNOTATIONS = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(ANNOTATIONS, max_size=6), st.lists(st.sampled_from([1, "2", 3, 3]), max_size=4))
-def test_every_annotation_of_any_coco_file_arrives_or_is_named(annotations: list[dict], images: list[object]) -> None:
+def test_every_annotation_of_any_coco_file_is_imported_or_lost(annotations: list[dict], images: list[object]) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "images").mkdir()

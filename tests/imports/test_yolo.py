@@ -1,12 +1,11 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from gtseg.errors import ManifestError, SettingsError
-from gtseg.imports.annotations import draw
-from gtseg.imports.yolo import read_yolo, to_yolo
+from gtseg.imports.annotation_masks import draw
+from gtseg.imports.yolo import read_yolo
 
 
 def data_set(folder: Path, text: str, *, names: str = "names: [leaf, stem]\n") -> Path:
@@ -19,17 +18,7 @@ def data_set(folder: Path, text: str, *, names: str = "names: [leaf, stem]\n") -
     return folder
 
 
-def test_a_region_with_a_hole_is_cut_and_comes_back_whole(tmp_path: Path) -> None:
-    mask = np.ones((10, 10), np.uint8)
-    mask[3:5, 3:5] = 0
-    mask[7, 7] = 0
-    label = to_yolo(mask, 1)
-    assert label.cut == label.lines > 1
-    found = read_yolo(data_set(tmp_path, label.text))
-    assert (draw(found.images[0], (10, 10))[0] == mask).all()
-
-
-def test_every_line_is_a_shape_or_a_loss_by_its_number(tmp_path: Path) -> None:
+def test_every_line_is_a_shape_or_a_loss_with_its_line_number(tmp_path: Path) -> None:
     lines = [
         "0 0.1 0.1 0.5 0.1 0.5 0.5",
         "1 0.5 0.5 0.2 0.2",
@@ -40,20 +29,20 @@ def test_every_line_is_a_shape_or_a_loss_by_its_number(tmp_path: Path) -> None:
         "0 0.1 0.1 0.5 0.1 0.5",
     ]
     found = read_yolo(data_set(tmp_path, "\n".join(lines)))
-    assert (found.came, len(found.images[0].shapes)) == (7, 1)
+    assert (found.total, len(found.images[0].shapes)) == (7, 1)
     assert sum(loss.count for loss in found.losses) == 6
-    assert any("a box" in loss.reason and "line 2 of" in loss.example for loss in found.losses)
-    assert any("0..1" in loss.reason for loss in found.losses)
+    assert any("bounding box" in loss.reason and "line 2 of" in loss.example for loss in found.losses)
+    assert any("coordinates outside 0 to 1" in loss.reason for loss in found.losses)
 
 
-def test_the_larger_outline_lies_below(tmp_path: Path) -> None:
+def test_smaller_polygons_cover_larger_ones(tmp_path: Path) -> None:
     found = read_yolo(data_set(tmp_path, "1 0.4 0.4 0.6 0.4 0.6 0.6 0.4 0.6\n0 0 0 1 0 1 1 0 1\n"))
     mask = draw(found.images[0], (10, 10))[0]
     assert mask[5, 5] == 2
     assert mask[0, 0] == 1
 
 
-def test_an_image_without_labels_is_background_and_a_label_without_image_is_lost(tmp_path: Path) -> None:
+def test_an_image_without_a_label_file_is_background_and_labels_without_an_image_are_lost(tmp_path: Path) -> None:
     folder = data_set(tmp_path, "0 0 0 1 0 1 1 0 1\n", names="names:\n  0: leaf\n  1: stem\n")
     Image.new("RGB", (10, 10)).save(folder / "train/images/b.png")
     (folder / "train/labels/gone.txt").write_text("0 0 0 1 0 1 1 0 1\n")
@@ -63,11 +52,11 @@ def test_an_image_without_labels_is_background_and_a_label_without_image_is_lost
         "label file": "lost",
         "annotation": "lost",
     }
-    assert found.came == 2
+    assert found.total == 2
 
 
 @pytest.mark.parametrize("names", ["", "names: {0: a, 5: b}\n", "nc: 2\n", "names: ["])
-def test_without_names_the_way_out_is_told(tmp_path: Path, names: str) -> None:
+def test_missing_or_invalid_class_names_are_an_error(tmp_path: Path, names: str) -> None:
     with pytest.raises((SettingsError, ManifestError)):
         read_yolo(data_set(tmp_path, "", names=names))
 
@@ -82,17 +71,17 @@ def picture(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stem", ["train", "val", "test", "notes", "classes"])
-def test_a_label_file_of_an_image_is_one_whatever_its_name(tmp_path: Path, stem: str) -> None:
+def test_a_label_file_may_have_the_name_of_a_file_list_if_its_image_has_it(tmp_path: Path, stem: str) -> None:
     folder = data_set(tmp_path, SQUARE)
     picture(folder / f"train/images/{stem}.png")
     (folder / f"train/labels/{stem}.txt").write_text(SQUARE)
     (folder / f"{stem}.txt").write_text("a list of images\n")
     found = read_yolo(folder)
     assert [len(image.shapes) for image in found.images] == [1, 1]
-    assert (found.came, found.losses) == (2, ())
+    assert (found.total, found.losses) == (2, ())
 
 
-def test_names_pair_to_the_letter_before_their_case_is_folded(tmp_path: Path) -> None:
+def test_exact_names_are_paired_before_names_in_another_case(tmp_path: Path) -> None:
     folder = data_set(tmp_path, SQUARE)
     picture(folder / "train/images/A.png")
     (folder / "train/labels/A.txt").write_text(SQUARE + SQUARE)
@@ -102,33 +91,33 @@ def test_names_pair_to_the_letter_before_their_case_is_folded(tmp_path: Path) ->
     assert {image.file_name[-5:-4]: len(image.shapes) for image in found.images} == {"a": 1, "A": 2, "b": 3}
 
 
-def test_an_image_with_two_possible_label_files_is_left_out_by_name(tmp_path: Path) -> None:
+def test_an_image_with_two_matching_label_files_is_ambiguous(tmp_path: Path) -> None:
     folder = data_set(tmp_path, SQUARE)
     picture(folder / "train/images/c.png")
     for place in ("x", "y"):
         (folder / place).mkdir()
         (folder / place / "c.txt").write_text(SQUARE)
     found = {image.file_name: image.problem for image in read_yolo(folder).images}
-    assert "2 label files could be its own" in found["train/images/c.png"]
+    assert "2 label files match it" in found["train/images/c.png"]
     assert found["train/images/a.png"] == ""
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("names: [leaf]\nkpt_shape: [5, 2]\n", "kpt_shape"),
         ("names: [leaf, stem]\nnc: 3\n", "nc is 3"),
-        ("names: {0: leaf, 0: stem}\n", "'0' stands twice"),
-        ("names: [leaf]\nnames: [stem]\n", "'names' stands twice"),
+        ("names: {0: leaf, 0: stem}\n", "'0' is repeated"),
+        ("names: [leaf]\nnames: [stem]\n", "'names' is repeated"),
         ("names: [yes, no]\n", "True"),
         ("names: {0: null}\n", "None"),
     ],
 )
-def test_what_a_data_yaml_must_not_say_is_named(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ManifestError, match=said):
+def test_an_invalid_data_yaml_is_rejected_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ManifestError, match=message):
         read_yolo(data_set(tmp_path, SQUARE, names=text))
 
 
-def test_an_image_of_which_no_line_can_be_drawn_is_no_background(tmp_path: Path) -> None:
+def test_an_image_without_a_valid_line_is_not_imported_as_background(tmp_path: Path) -> None:
     found = read_yolo(data_set(tmp_path, "0 0.5 0.5 0.2 0.2\n"))
-    assert "it is no background" in found.images[0].problem
+    assert "not imported as background" in found.images[0].problem

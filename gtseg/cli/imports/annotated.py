@@ -1,4 +1,4 @@
-"""gtseg import yolo | cvat | label-studio: annotations of other tools for a folder of images."""
+"""gtseg import yolo | cvat | label-studio: annotation files for a folder of images."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def import_set(
     sources: dict[str, object],
 ) -> None:
     """Read the annotations, rasterize them, and add the import to the run."""
-    from gtseg.imports.annotations import import_annotations
+    from gtseg.imports.annotation_import import import_annotations
 
     title, folder = options.title(kind), options.folder(kind)
     found = options.with_names(read)

@@ -16,7 +16,8 @@ from gtseg.cli.options import ProjectOptions
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gtseg.imports.geo import GeoSettings, Scene
+    from gtseg.imports.geo_settings import GeoSettings
+    from gtseg.imports.scene_pairs import Scene
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -82,11 +83,12 @@ def geo(
     ] = None,
 ) -> None:
     """Import GeoTIFFs of any bands and bit depth with polygons, such as SpaceNet footprints or shapefiles."""
-    from gtseg.imports.geo import import_geo, pair_scenes
+    from gtseg.imports.geo import import_geo
+    from gtseg.imports.scene_pairs import pair_scenes
 
     title, folder = options.title("geo"), options.folder("geo")
-    left, right, access = _sources(images, features, folder, project.settings_file)
-    scenes, early = pair_scenes(left, right, options=access, follow_links=options.follow_links)
+    scene_source, feature_source, access = _sources(images, features, folder, project.settings_file)
+    scenes, early = pair_scenes(scene_source, feature_source, options=access, follow_links=options.follow_links)
     settings = options.with_names(lambda merge: _settings(scenes[: options.limit], classes, chips, merge=merge))
     with listener() as notify:
         report = import_geo(scenes, folder, settings, name=title, early=early, limit=options.limit, notify=bar(notify))
@@ -99,12 +101,12 @@ def geo(
 
 
 def _settings(scenes: Sequence[Scene], classes: ClassOptions, chips: ChipOptions, *, merge: bool | None) -> GeoSettings:
-    from gtseg.imports.geo import GeoSettings, cut_of, stretch_of
+    from gtseg.imports.geo_settings import GeoSettings, read_chip_grid, read_stretch
 
     chip, overlap, bands, stretch = chips.chip, chips.overlap, _whole_numbers("--bands", chips.bands), None
     if chips.like:
-        stretch = stretch_of(chips.like)
-        chip, overlap, bands = cut_of(chips.like)
+        stretch = read_stretch(chips.like)
+        chip, overlap, bands = read_chip_grid(chips.like)
     return GeoSettings(
         stretch=stretch,
         date_attribute=classes.date_attribute,
@@ -124,9 +126,8 @@ def _settings(scenes: Sequence[Scene], classes: ClassOptions, chips: ChipOptions
 
 
 def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | None) -> tuple[dict[str, Any], ...]:
+    from gtseg.imports.class_rules import read_rules, rules_by_attribute, single_class
     from gtseg.imports.features import Features, read_features
-    from gtseg.imports.geo import rules_by_attribute, single_class
-    from gtseg.imports.rasterization import read_rules
 
     if classes.config:
         rules = tuple(read_json(classes.config).get("classes") or ())
@@ -143,11 +144,11 @@ def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | No
 
 def _sources(images: str, features: str | None, folder: Path, settings: Path | None) -> Any:
     """Scenes stay in S3 and are read window by window; feature files are small and downloaded."""
-    from gtseg.imports.geo import IMAGE_SUFFIXES
+    from gtseg.imports.scene_pairs import SCENE_SUFFIXES
 
-    right = Path(features) if features else None
+    feature_source = Path(features) if features else None
     if features and features.startswith("s3://"):
-        right = fetch(
+        feature_source = fetch(
             features,
             folder / "cache/features",
             {".geojson", ".json", ".shp", ".dbf", ".prj", ".shx"},
@@ -155,11 +156,11 @@ def _sources(images: str, features: str | None, folder: Path, settings: Path | N
             None,
         )
     if not images.startswith("s3://"):
-        return Path(images), right, ()
+        return Path(images), feature_source, ()
     from gtseg.cli.remote_scenes import list_scenes
 
-    scenes, access = list_scenes(images, IMAGE_SUFFIXES, settings)
-    return scenes, right, access
+    scenes, access = list_scenes(images, SCENE_SUFFIXES, settings)
+    return scenes, feature_source, access
 
 
 def _whole_numbers(flag: str, text: str | None) -> tuple[int, ...]:

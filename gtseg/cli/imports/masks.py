@@ -23,7 +23,7 @@ from gtseg.core.plurals import counted
 from gtseg.errors import MaskError, SettingsError
 
 if TYPE_CHECKING:
-    from gtseg.imports.mask_colors import ColourTable
+    from gtseg.imports.color_tables import ColorTable
     from gtseg.imports.mask_survey import Survey
 
 app = typer.Typer(rich_markup_mode=None)
@@ -112,15 +112,15 @@ def _table(
     options: ImportOptions,
     *,
     merge: bool | None,
-) -> ColourTable:
-    from gtseg.imports.mask_colors import label_map_of, parse_table, read_table
+) -> ColorTable:
+    from gtseg.imports.color_tables import parse_table, read_label_map, read_table
     from gtseg.imports.mask_survey import check_palettes
 
     if meaning.per_label:
         return parse_table({label: index for index, label in enumerate(names, 1)}, by_index=True, merge=merge)
     if meaning.colors is None:
         return _table_of_masks(paths, meaning, names, options, merge=merge)
-    if document := label_map_of(meaning.colors):
+    if document := read_label_map(meaning.colors):
         table = _label_map_table(document, paths, names)
     else:
         table = read_table(
@@ -138,17 +138,17 @@ def _table_of_masks(
     options: ImportOptions,
     *,
     merge: bool | None,
-) -> ColourTable:
-    """Show the values found in the masks, named by --labels if given, and return them when confirmed."""
+) -> ColorTable:
+    """Show the values of the masks, named by --labels if given, and return their table when confirmed."""
     from gtseg.core.masks.class_values import number_masks, parse_values
-    from gtseg.imports.mask_colors import discover_table, parse_table, table_of_numbering
+    from gtseg.imports.color_tables import parse_table, propose_table, table_of_numbering
     from gtseg.imports.mask_survey import survey_masks
 
     survey = survey_masks(paths, by_index=meaning.as_indices)
     for note in survey.notes:
         say(f"import: {note}")
     if meaning.void is None and not meaning.label_values:
-        survey.refuse_mixture()
+        survey.require_one_convention()
     counts = _without_edges(survey, repair=meaning.repair)
     if survey.by_index and names:
         values = parse_values(meaning.label_values) if meaning.label_values else ()
@@ -160,7 +160,7 @@ def _table_of_masks(
         _show({table.name_of(code): _name_of(table, index) for code, index in codes}, counts)
         _confirm({_name_of(table, index): code for code, index in table.codes.items()}, options.yes)
         return table
-    entries = discover_table(counts, by_index=survey.by_index, void=meaning.void)
+    entries = propose_table(counts, by_index=survey.by_index, void=meaning.void)
     if names:
         entries = _rename(entries, names)
     _show({str(value): name for name, value in entries.items()}, counts)
@@ -185,33 +185,34 @@ def _without_edges(survey: Survey, *, repair: bool) -> dict[int, int]:
     return {code: number for code, number in survey.counts.items() if code not in set(edges)}
 
 
-def _name_of(table: ColourTable, index: int) -> str:
+def _name_of(table: ColorTable, index: int) -> str:
     return {0: "background", 255: VOID_NAME}.get(index) or table.classes[index - 1]
 
 
 def _show(names: dict[str, str], counts: dict[int, int]) -> None:
-    say("The masks have these values, whose meaning is not known:")
+    say("Values in the masks, to be confirmed:")
     for value, name in names.items():
         code = int(value[1:], 16) if value.startswith("#") else int(value)
         say(f"  {name:<16} {value:<9} {counts.get(code, 0):>14,} pixels")
 
 
-def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: list[str]) -> ColourTable:
-    """Return the label map in SageMaker's direction, class index -> stored value.
+def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: list[str]) -> ColorTable:
+    """Return the table of a label map; one in the opposite direction (stored value -> class) is inverted.
 
-    The values in the masks show whether the given map has the opposite direction.
+    The direction is determined from the values of the masks.
     """
-    from gtseg.imports.mask_colors import table_of_label_map, values_of
+    from gtseg.imports.color_tables import table_of_label_map
+    from gtseg.imports.mask_colors import stored_values
 
-    found = values_of(paths[:50]) - {255}
+    found = stored_values(paths[:50]) - {255}
     covered = set(table_of_label_map(document).codes)
     if found <= covered or "map" not in document:
         return table_of_label_map(document, names)
-    turned = {"map": {str(value): int(index) for index, value in document["map"].items()}}
-    if not found <= set(table_of_label_map(turned).codes):
+    inverted = {"map": {str(value): int(index) for index, value in document["map"].items()}}
+    if not found <= set(table_of_label_map(inverted).codes):
         raise SettingsError(f"the masks have the values {sorted(found)}; the label map has {sorted(covered)}")
     say("import: the label map has the opposite direction (stored value -> class) and was inverted")
-    return table_of_label_map(turned, names)
+    return table_of_label_map(inverted, names)
 
 
 def _holds_indices(path: Path) -> bool:
@@ -227,7 +228,7 @@ def _rename(entries: dict[str, Any], names: list[str]) -> dict[str, Any]:
     guessed = [key for key in entries if key.startswith("class-")]
     if len(guessed) != len(names):
         raise SettingsError(
-            f"--labels has {counted(len(names), 'class', 'classes')}, the masks have {len(guessed)} besides "
+            f"--labels has {counted(len(names), 'class', 'classes')}, the masks have {len(guessed)} besides the "
             f"background: {', '.join(str(entries[key]) for key in guessed[:8])}"
         )
     renamed = dict(zip(guessed, names, strict=True))

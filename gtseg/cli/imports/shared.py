@@ -1,4 +1,4 @@
-"""Options, folder and conclusion that all imports share."""
+"""Options, source folder and result that all import commands share."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ class ImportOptions:
         bool,
         typer.Option("--upload/--no-upload", help="Upload the import to the run's bucket, ready for `gtseg dataset`."),
     ] = True
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; continue even if less than half arrives.")] = (
-        False
-    )
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask; continue even if less than half is imported.")
+    ] = False
 
     def title(self, kind: str) -> str:
         """Return the name of the import. Raises SettingsError if it is not valid as a job name."""
         name = self.name or kind
         if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
             raise SettingsError(
-                f"--name {name!r}: must be letters, digits and single hyphens, at most 63 characters, like a "
-                "labeling job's name"
+                f"--name {name!r}: must be letters, digits and single hyphens, at most 63 characters, as in the name "
+                "of a labeling job"
             )
         return name
 
@@ -94,11 +94,12 @@ def finish(
     sources: dict[str, Any],
     keep_run: str = "",
 ) -> None:
-    """Report what was imported and what was lost, upload the import to the run, and exit with 5 if anything was lost.
+    """Report what was imported and lost, upload the import to the run, and exit with 5 if anything was lost.
 
-    `sources`: folders, files and addresses that the import read, as given; the run stores them.
-    `keep_run`: reason why this import must not become the run's labels.
-    Raises GtsegError, with the run unchanged, if nothing, or less than half without --yes, was imported.
+    sources: folders, files and URLs of the import as given, stored in the run.
+    keep_run: reason why the import does not replace the run's labels; '' if it does.
+
+    Raises GtsegError, with the run unchanged, if nothing was imported, or less than half without --yes.
     """
     from gtseg.imports.journal import LABEL_UNITS
 
@@ -149,12 +150,14 @@ def _upload(folder: Path, project: ProjectOptions, *, sources: dict[str, str]) -
 
 
 def bar(notify: Listener) -> Callable[[int, int], None]:
+    """Return a callback (done, total) that shows a progress bar."""
     from gtseg.pipeline.run.events import Event
 
     return lambda done, total: notify(Event("import", "progress", "imported", done, total))
 
 
 def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, limit: int | None) -> Path:
+    """Return a local path unchanged, or download an s3:// prefix to `folder`. Raises StageError if it is missing."""
     if not source.startswith("s3://"):
         path = Path(source)
         if not path.exists():
@@ -179,7 +182,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SettingsError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{path}: must be a JSON object with classes")
+        raise SettingsError(f"{path}: must be a JSON object")
     return document
 
 

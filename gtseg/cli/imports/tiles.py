@@ -1,4 +1,4 @@
-"""gtseg import tiles: Label Maker, RoboSat, neat-EO, or a box of any slippy map."""
+"""gtseg import tiles: tiles of Label Maker, RoboSat or neat-EO, or of a box of any slippy map."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class BoxOptions:
     ] = None
 
     @property
-    def is_asked(self) -> bool:
+    def is_given(self) -> bool:
         return bool(self.bbox or self.zoom is not None or self.imagery or self.features)
 
 
@@ -76,7 +76,7 @@ def tiles(
     """Import slippy-map tiles of Label Maker or RoboSat, or download the tiles of a box and label them from
     features."""
     names = split_names(labels)
-    if box.is_asked:
+    if box.is_given:
         report = _fetch_box(_tile_request(box, config, names, group), box, options)
     else:
         report = _convert(images, label_tiles, config, names, group=group, options=options, project=project)
@@ -136,9 +136,9 @@ def _tile_source(
     if label_tiles is None:
         maker = fetch(images, cache / "tiles", {*IMAGE_SUFFIXES, ".npz", ".json"}, settings, None)
         return open_label_maker(maker, config=config, names=names, merge=merge, follow_links=links)
-    left = fetch(images, cache / "images", IMAGE_SUFFIXES, settings, None)
-    right = fetch(label_tiles, cache / "labels", {".png"}, settings, None)
-    return open_robosat(left, right, config, names=names, merge=merge, follow_links=links)
+    image_folder = fetch(images, cache / "images", IMAGE_SUFFIXES, settings, None)
+    label_folder = fetch(label_tiles, cache / "labels", {".png"}, settings, None)
+    return open_robosat(image_folder, label_folder, config, names=names, merge=merge, follow_links=links)
 
 
 def _tile_request(box: BoxOptions, config: Path | None, names: list[str], group: int) -> TileRequest:
@@ -159,7 +159,7 @@ def _tile_request(box: BoxOptions, config: Path | None, names: list[str], group:
         )
         if not value
     ]
-    kept = box.background_ratio if box.background_ratio is not None else document.get("background_ratio", 1.0)
+    ratio = box.background_ratio if box.background_ratio is not None else document.get("background_ratio", 1.0)
     if missing or level is None:
         raise SettingsError(f"--bbox also needs {', '.join(missing)}")
-    return TileRequest(bounds, int(level), str(address), tuple(classes), box.token, float(kept), group)
+    return TileRequest(bounds, int(level), str(address), tuple(classes), box.token, float(ratio), group)
