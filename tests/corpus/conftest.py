@@ -1,4 +1,4 @@
-"""The command itself, in this process: its exit code and what it said."""
+"""A project whose gtseg commands run in this process against a real server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_desk import Desk, Said
+from corpus_project import Project, Result
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
@@ -15,7 +15,9 @@ from gtseg.cli import main
 
 
 @pytest.fixture
-def desk(shared_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+def project(
+    shared_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Project:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in shared_aws.environment.items():
@@ -23,15 +25,15 @@ def desk(shared_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
             monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
 
-    def ask(*words: str) -> Said:
+    def run(*arguments: str) -> Result:
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            main(list(words))
-        said = capsys.readouterr()
+            main(list(arguments))
+        output = capsys.readouterr()
         code = end.value.code
-        return Said(code if isinstance(code, int) else int(bool(code)), said.out, said.err)
+        return Result(code if isinstance(code, int) else int(bool(code)), output.out, output.err)
 
-    desk = Desk(Clients(), tmp_path, f"bad-{uuid.uuid4().hex[:12]}", ask)
-    S3(desk.clients).ensure_bucket(desk.bucket)
-    desk.write_settings()
-    return desk
+    project = Project(Clients(), tmp_path, f"bad-{uuid.uuid4().hex[:12]}", run)
+    S3(project.clients).ensure_bucket(project.bucket)
+    project.write_settings()
+    return project

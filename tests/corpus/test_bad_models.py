@@ -1,4 +1,4 @@
-"""model.tar.gz files that nobody should unpack: each is refused by name, leaves nothing outside, and fills no disk."""
+"""Unsafe model.tar.gz files: they are rejected with the reason, write nothing outside the folder, and fill no disk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, *, size: int = 0, link: str
 
 
 def add(*members: tarfile.TarInfo) -> Build:
-    """An archive of these, their bytes zero."""
+    """Return a builder of an archive of these members, filled with zeros."""
 
     def build(archive: tarfile.TarFile) -> None:
         for info in members:
@@ -51,14 +51,14 @@ def long_name(archive: tarfile.TarFile) -> None:
 
 
 BAD: dict[str, tuple[Build, str]] = {
-    "climbs out": (add(member("../escaped", size=3)), "outside"),
-    "climbs out from below": (add(member("a/../../escaped", size=3)), "outside"),
-    "absolute path is taken below the folder, climbing": (add(member("/../escaped", size=3)), "outside"),
+    "parent folder": (add(member("../escaped", size=3)), "outside"),
+    "parent folder within a path": (add(member("a/../../escaped", size=3)), "outside"),
+    "parent folder in an absolute path": (add(member("/../escaped", size=3)), "outside"),
     "symbolic link": (add(member("hyperparams.json", tarfile.SYMTYPE, link="/etc/passwd")),
     "is a link to '/etc/passwd'"),
     "link inside": (add(member("a", tarfile.SYMTYPE, link="b")), "is a link to 'b'"),
     "hard link": (add(member("a", tarfile.LNKTYPE, link="../../credentials.json")), "is a link to"),
-    "link, then through it": (add(member("d", tarfile.SYMTYPE, link="/tmp"), member("d/escaped", size=3)),
+    "file in a linked folder": (add(member("d", tarfile.SYMTYPE, link="/tmp"), member("d/escaped", size=3)),
     "is a link to"),
     "device": (add(member("null", tarfile.CHRTYPE)), "neither a regular file nor a folder"),
     "pipe": (add(member("pipe", tarfile.FIFOTYPE)), "neither a regular file nor a folder"),
@@ -67,12 +67,12 @@ BAD: dict[str, tuple[Build, str]] = {
     "deep": (add(member("a/" * 1500 + "b", size=1)), "more than 32 folders deep"),
     "long name": (add(member("x" * 300, size=1)), "255 in one name"),
     "long path": (add(member(("x" * 200 + "/") * 6 + "b", size=1)), "more than 1024 bytes"),
-    "endless name": (long_name, "a header has 2,097,153 bytes"),
+    "name of 2 MB": (long_name, "a header has 2,097,153 bytes"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_archive_is_refused_by_name_and_nothing_leaves_the_folder(case: str, tmp_path: Path) -> None:
+def test_an_unsafe_archive_is_rejected_and_nothing_is_written_outside_the_folder(case: str, tmp_path: Path) -> None:
     build, words = BAD[case]
     path, folder = tmp_path / "model.tar.gz", tmp_path / "inside" / "model"
     path.write_bytes(pack(build))
@@ -85,7 +85,7 @@ def test_a_bad_archive_is_refused_by_name_and_nothing_leaves_the_folder(case: st
 
 
 def sparse() -> bytes:
-    """A GNU sparse file: 512 bytes in the archive, a terabyte on disk (tar manual, "Storing Sparse Files")."""
+    """Return a GNU sparse file: 512 bytes in the archive, 8 GB on disk (tar manual, "Storing Sparse Files")."""
     header = bytearray(member("sparse", b"S", size=512).tobuf(tarfile.GNU_FORMAT))
     header[386:398] = b"%011o\0" % 0
     header[398:410] = b"%011o\0" % 512
@@ -95,14 +95,14 @@ def sparse() -> bytes:
     return gzip.compress(bytes(header) + bytes(512) + bytes(1024))
 
 
-def test_a_file_with_holes_is_refused_before_it_is_blown_up(tmp_path: Path) -> None:
+def test_a_sparse_file_is_rejected_before_it_is_extracted(tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").write_bytes(sparse())
     with pytest.raises(BadArchive, match="neither a regular file nor a folder"):
         unpack(tmp_path / "model.tar.gz", tmp_path)
 
 
 def with_pax(headers: dict[str, str], body: bytes = b"x") -> bytes:
-    """A member with these PAX headers."""
+    """Return an archive with a member that has these PAX headers."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         info = member("model_best.params", size=len(body))
@@ -111,23 +111,23 @@ def with_pax(headers: dict[str, str], body: bytes = b"x") -> bytes:
     return packed.getvalue()
 
 
-HOLES = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a"}
-ODD: dict[str, bytes] = {
+SPARSE = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a"}
+INVALID_HEADERS: dict[str, bytes] = {
     "a path with NUL": with_pax({"path": "a\0b"}),
-    "a map of holes that is none": with_pax({"GNU.sparse.map": "a,b"}),
-    "a size that is none": with_pax({"GNU.sparse.size": "zz"}),
-    "holes of version 0.0": with_pax({"GNU.sparse.size": "9", "GNU.sparse.numblocks": "x"}),
-    "holes whose table is none": with_pax(HOLES, b"zz"),
-    "holes whose table never ends": with_pax(HOLES, b"9" * 20 + b"\n"),
-    "a size of thousands of digits": with_pax({"GNU.sparse.realsize": "9" * 5000}),
+    "an invalid sparse map": with_pax({"GNU.sparse.map": "a,b"}),
+    "an invalid size": with_pax({"GNU.sparse.size": "zz"}),
+    "an invalid block count of sparse format 0.0": with_pax({"GNU.sparse.size": "9", "GNU.sparse.numblocks": "x"}),
+    "an invalid table of sparse format 1.0": with_pax(SPARSE, b"zz"),
+    "a truncated table of sparse format 1.0": with_pax(SPARSE, b"9" * 20 + b"\n"),
+    "a size of 5,000 digits": with_pax({"GNU.sparse.realsize": "9" * 5000}),
     "a negative size": with_pax({"size": "-5"}),
-    "headers in headers": gzip.compress(member("h", tarfile.XHDTYPE).tobuf(tarfile.USTAR_FORMAT) * 3000),
+    "3,000 nested headers": gzip.compress(member("h", tarfile.XHDTYPE).tobuf(tarfile.USTAR_FORMAT) * 3000),
 }
 
 
-@pytest.mark.parametrize("case", ODD)
-def test_an_odd_header_is_a_bad_archive_for_every_reader(case: str, tmp_path: Path) -> None:
-    (tmp_path / "model.tar.gz").write_bytes(ODD[case])
+@pytest.mark.parametrize("case", INVALID_HEADERS)
+def test_an_invalid_header_is_a_bad_archive_for_every_reader(case: str, tmp_path: Path) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(INVALID_HEADERS[case])
     with pytest.raises(BadArchive, match=r"\w"):
         unpack(tmp_path / "model.tar.gz", tmp_path / "out")
     with pytest.raises(ClientError, match="cannot be extracted"):
@@ -137,7 +137,7 @@ def test_an_odd_header_is_a_bad_archive_for_every_reader(case: str, tmp_path: Pa
 def mxnet(
     *, count: int = 1, shape: tuple[int, ...] = (2,), names: bytes | None = None, magic: int = 0xF993FAC9
 ) -> bytes:
-    """A list file of one array (mxnet src/ndarray/ndarray.cc, Save)."""
+    """Return an MXNet list file with one array (mxnet src/ndarray/ndarray.cc, Save)."""
     array = struct.pack(f"<IiI{len(shape)}q", magic, 0, len(shape), *shape) + struct.pack("<iii", 1, 0, 0) + bytes(8)
     if names is None:
         names = struct.pack("<QQ", 1, 6) + b"arg:w1"
@@ -161,7 +161,7 @@ def mxnet(
         (b"", []),
     ],
 )
-def test_the_names_of_an_mxnet_file_are_read_within_its_own_size(body: bytes, found: list[str], tmp_path: Path) -> None:
+def test_names_in_an_mxnet_file_are_read_within_its_size(body: bytes, found: list[str], tmp_path: Path) -> None:
     (tmp_path / "m.params").write_bytes(body)
     assert read_mxnet_names(tmp_path / "m.params") == found
 
@@ -169,15 +169,15 @@ def test_the_names_of_an_mxnet_file_are_read_within_its_own_size(body: bytes, fo
 @pytest.mark.parametrize(
     "body",
     [b"", b"not an archive", gzip.compress(b"not a tar" * 100), pack(add(member("a", size=9000)))[:-200], bytes(1024)],
-    ids=["empty", "no gzip", "no tar", "cut off", "zeros"],
+    ids=["empty", "no gzip", "no tar", "truncated", "zeros"],
 )
-def test_what_is_no_archive_is_refused(body: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_rejected(body: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").write_bytes(body)
     with pytest.raises(BadArchive):
         unpack(tmp_path / "model.tar.gz", tmp_path / "out")
 
 
-def test_a_good_archive_comes_out_as_it_went_in(tmp_path: Path) -> None:
+def test_a_valid_archive_is_extracted_unchanged(tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").write_bytes(
         pack(add(member("./a", size=5), member("d", tarfile.DIRTYPE), member("d/b", size=0)))
     )
@@ -191,10 +191,12 @@ def test_a_good_archive_comes_out_as_it_went_in(tmp_path: Path) -> None:
     ("name", "body", "words"),
     [
         ("linked", pack(BAD["symbolic link"][0]), "'hyperparams.json' is a link to '/etc/passwd'"),
-        ("odd", ODD["a path with NUL"], "a NUL in its path"),
+        ("odd", INVALID_HEADERS["a path with NUL"], "a NUL in its path"),
     ],
 )
-def test_an_endpoint_of_a_bad_archive_fails_and_says_why(shared_aws: Any, name: str, body: bytes, words: str) -> None:
+def test_an_endpoint_with_an_unsafe_archive_fails_with_the_reason(
+    shared_aws: Any, name: str, body: bytes, words: str
+) -> None:
     s3, sagemaker = shared_aws.client("s3"), shared_aws.client("sagemaker")
     s3.create_bucket(Bucket=f"bad-models-{name}")
     s3.put_object(Bucket=f"bad-models-{name}", Key="m.tar.gz", Body=body)

@@ -1,4 +1,4 @@
-"""Bad settings, templates, images and names through the commands: the exit code, one message, nothing created."""
+"""Invalid settings, templates, images and names in the commands: exit code, error message, nothing created."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_desk import Desk
+from corpus_project import Project
 from PIL import Image
 
 LABELING = '[images]\nsource = "photos"\n[labeling]\nlabels = ["cat"]\n'
@@ -22,43 +22,47 @@ def encode(kind: str, image: Image.Image | None = None, **options: Any) -> bytes
     return target.getvalue()
 
 
-# name: (what stands below [project], exit code, words)
+# name: (settings after [project], exit code, part of the message)
 SETTINGS: dict[str, tuple[str, int, str]] = {
-    "no TOML": ("[labeling\n", 2, "gtseg.toml"),
-    "a table that is none": ("[labelling]\nlabels = []\n", 2, "Did you mean labeling"),
-    "a key that is none": ("[labeling]\nlabel = ['cat']\n", 2, "Did you mean labels"),
+    "invalid TOML": ("[labeling\n", 2, "gtseg.toml"),
+    "an unknown table": ("[labelling]\nlabels = []\n", 2, "Did you mean labeling"),
+    "an unknown key": ("[labeling]\nlabel = ['cat']\n", 2, "Did you mean labels"),
     "no labels": ("[images]\nsource = 'photos'\n", 2, "labels is empty"),
-    "a label twice": ("[labeling]\nlabels = ['cat', 'cat']\n", 2, "more than once: cat"),
+    "a repeated label": ("[labeling]\nlabels = ['cat', 'cat']\n", 2, "more than once: cat"),
     "BACKGROUND as a label": ("[labeling]\nlabels = ['background']\n", 2, "BACKGROUND itself"),
     "text for a number": ("[labeling]\nworkers_per_object = 'three'\n", 2, "workers_per_object"),
     "too many workers": ("[labeling]\nworkers_per_object = 99\n", 2, "9"),
     "a duration without a unit": ("[labeling]\ntask_time_limit = 60\n", 2, "a duration must be a string with a unit"),
-    "shares of 0.9": ("[dataset]\nsplit = { train = 0.5, validation = 0.2, test = 0.2 }\n", 2, "must be 1"),
+    "split shares with the sum 0.9": (
+        "[dataset]\nsplit = { train = 0.5, validation = 0.2, test = 0.2 }\n",
+        2,
+        "must be 1",
+    ),
     "41 tags": ("[labeling.tags]\n" + "".join(f'k{n} = "v"\n' for n in range(41)), 2, "at most 40 tags"),
-    "a tag of gtseg's own": ('[labeling.tags]\n"gtseg:fingerprint" = "mine"\n', 2, "gtseg: prefix"),
-    "a budget below nothing": ("[budget]\nmax_usd = -1\n", 2, "max_usd"),
-    "a role that is none": ("role_arn = 'admin'\n", 2, "role_arn"),
+    "a tag with the reserved prefix": ('[labeling.tags]\n"gtseg:fingerprint" = "mine"\n', 2, "gtseg: prefix"),
+    "a negative budget": ("[budget]\nmax_usd = -1\n", 2, "max_usd"),
+    "an invalid role": ("role_arn = 'admin'\n", 2, "role_arn"),
     "a prefix with a scheme": ("prefix = 's3://b/x'\n", 2, "prefix"),
-    "a folder of images that is not there": (
+    "a missing folder of images": (
         "[images]\nsource = 'nowhere'\n[labeling]\nlabels = ['cat']\n",
         3,
         "nowhere",
     ),
-    "a bucket of images that is not there": (
+    "a missing bucket of images": (
         "[images]\nsource = 's3://no-such-bucket-at-all/x/'\n[labeling]\nlabels = ['cat']\n",
         3,
         "no-such-bucket-at-all",
     ),
-    "a web address for images": ("[images]\nsource = 'http://x/y'\n", 2, "s3://"),
-    "a workteam that is not there": (
+    "an http URL for images": ("[images]\nsource = 'http://x/y'\n", 2, "s3://"),
+    "a missing workteam": (
         LABELING + "workteam_arn = 'arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/ghosts'\n",
         3,
         "does not exist",
     ),
 }
 TEMPLATES: dict[str, tuple[bytes | None, str]] = {
-    "not there": (None, "cannot be read"),
-    "no text": (b"\xff\xfe\x00", "cannot be read"),
+    "missing": (None, "cannot be read"),
+    "not text": (b"\xff\xfe\x00", "cannot be read"),
     "empty": (b"", "crowd-form"),
     "without the form": (SHIPPED.replace("crowd-form", "form").encode(), "crowd-form"),
     "without the tool": (
@@ -74,7 +78,7 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a GIF": ("c.jpg", lambda: encode("GIF"), "GIF"),
     "a WebP": ("d.png", lambda: encode("WEBP"), "WEBP"),
     "a TIFF": ("e.jpg", lambda: encode("TIFF"), "TIFF"),
-    "cut in its header": ("f.jpg", lambda: encode("JPEG")[:40], "header"),
+    "truncated in its header": ("f.jpg", lambda: encode("JPEG")[:40], "header"),
     "a PNG of billions of pixels": (
         "g.png",
         lambda: (b := encode("PNG"))[:16] + (90_000).to_bytes(4, "big") * 2 + b[24:],
@@ -84,57 +88,57 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }
 
 
-def nothing_created(desk: Desk, before: list[Any]) -> None:
-    jobs = desk.clients.sagemaker.list_labeling_jobs(NameContains="bad")["LabelingJobSummaryList"]
+def assert_nothing_created(project: Project, before: list[Any]) -> None:
+    jobs = project.clients.sagemaker.list_labeling_jobs(NameContains="bad")["LabelingJobSummaryList"]
     assert jobs == before
-    assert desk.keys() == []
+    assert project.keys() == []
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_bad_setting_is_one_message_and_creates_nothing(desk: Desk, name: str) -> None:
+def test_an_invalid_setting_is_one_error_and_creates_nothing(project: Project, name: str) -> None:
     text, code, words = SETTINGS[name]
-    (desk.folder / "photos").mkdir()
-    (desk.folder / "photos" / "a.jpg").write_bytes(encode("JPEG"))
-    desk.write_settings(text)
-    before = desk.clients.sagemaker.list_labeling_jobs(NameContains="bad")["LabelingJobSummaryList"]
-    said = desk.ask("label", "--yes")
-    assert "Traceback" not in said.err
-    assert words in said.err
-    assert said.code == code, said.err
-    assert len(said.lines) == 1, said.err
-    nothing_created(desk, before)
+    (project.folder / "photos").mkdir()
+    (project.folder / "photos" / "a.jpg").write_bytes(encode("JPEG"))
+    project.write_settings(text)
+    before = project.clients.sagemaker.list_labeling_jobs(NameContains="bad")["LabelingJobSummaryList"]
+    result = project.run("label", "--yes")
+    assert "Traceback" not in result.err
+    assert words in result.err
+    assert result.code == code, result.err
+    assert len(result.lines) == 1, result.err
+    assert_nothing_created(project, before)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_bad_template_is_refused_before_anything_is_uploaded(desk: Desk, name: str) -> None:
+def test_an_invalid_template_is_rejected_before_anything_is_uploaded(project: Project, name: str) -> None:
     body, words = TEMPLATES[name]
-    (desk.folder / "photos").mkdir()
-    (desk.folder / "photos" / "a.jpg").write_bytes(encode("JPEG"))
+    (project.folder / "photos").mkdir()
+    (project.folder / "photos" / "a.jpg").write_bytes(encode("JPEG"))
     if body is not None:
-        (desk.folder / "mine.liquid").write_bytes(body)
-    desk.write_settings(LABELING + 'template = "mine.liquid"\n')
-    said = desk.ask("label", "--yes")
-    assert said.code == 2, said.err
-    assert words in said.lines[-1]
-    assert desk.keys() == []
+        (project.folder / "mine.liquid").write_bytes(body)
+    project.write_settings(LABELING + 'template = "mine.liquid"\n')
+    result = project.run("label", "--yes")
+    assert result.code == 2, result.err
+    assert words in result.lines[-1]
+    assert project.keys() == []
 
 
-def test_every_bad_image_is_told_with_its_reason_and_the_good_one_is_labeled(desk: Desk) -> None:
-    photos = desk.folder / "photos"
+def test_invalid_images_are_reported_with_a_reason_and_the_valid_one_is_labeled(project: Project) -> None:
+    photos = project.folder / "photos"
     photos.mkdir()
     (photos / "good.jpg").write_bytes(encode("JPEG"))
     for name, make, _ in IMAGES.values():
         (photos / name).write_bytes(make())
-    desk.write_settings(LABELING)
-    said = desk.ask("label", "--dry-run")
-    assert said.code in (0, 5), said.err
-    assert "Traceback" not in said.err
-    request = json.loads(said.out)["request"]
+    project.write_settings(LABELING)
+    result = project.run("label", "--dry-run")
+    assert result.code in (0, 5), result.err
+    assert "Traceback" not in result.err
+    request = json.loads(result.out)["request"]
     assert request["LabelingJobName"] == "bad-label-1"
     missing = {
-        what: words for what, (name, _, words) in IMAGES.items() if name not in said.err or words not in said.err
+        what: words for what, (name, _, words) in IMAGES.items() if name not in result.err or words not in result.err
     }
-    assert not missing, said.err
+    assert not missing, result.err
 
 
 @pytest.mark.parametrize(
@@ -147,10 +151,10 @@ def test_every_bad_image_is_told_with_its_reason_and_the_good_one_is_labeled(des
         "a\u202eb",
     ],
 )
-def test_a_label_of_markup_is_text_in_the_page_that_workers_see(desk: Desk, label: str) -> None:
+def test_markup_in_a_label_is_escaped_on_the_labeling_page(project: Project, label: str) -> None:
     task = {"Input": json.dumps({"taskObject": "s3://b/a.jpg", "labels": [label]})}
     filled = SHIPPED.replace("[[header]]", "h").replace("[[instructions]]", "i")
-    answer = desk.clients.sagemaker.render_ui_template(
+    answer = project.clients.sagemaker.render_ui_template(
         UiTemplate={"Content": filled}, Task=task, RoleArn="arn:aws:iam::111122223333:role/GroundTruth"
     )
     assert answer["Errors"] == []
@@ -161,8 +165,8 @@ def test_a_label_of_markup_is_text_in_the_page_that_workers_see(desk: Desk, labe
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "-x", "x" * 41, "", "a b", "a\nb", "über"])
-def test_a_run_name_that_is_a_path_or_too_long_is_refused(desk: Desk, name: str) -> None:
-    said = desk.ask("status", "--run", name)
-    assert said.code == 2, said
-    assert len(said.lines) == 1
-    assert "Traceback" not in said.err
+def test_an_invalid_run_name_is_rejected(project: Project, name: str) -> None:
+    result = project.run("status", "--run", name)
+    assert result.code == 2, result
+    assert len(result.lines) == 1
+    assert "Traceback" not in result.err

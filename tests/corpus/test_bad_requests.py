@@ -1,4 +1,4 @@
-"""Bad requests to the real server, byte by byte over a socket: AWS's own error, never a 500, and it goes on serving."""
+"""Invalid requests to the real server over a socket: they return AWS's error, never 500, and the server stays up."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def signed(
 
 
 def send(aws: Any, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, str]:
-    """The status and the whole answer of one request over a bare socket; (0, "") when the server just hangs up."""
+    """Send a request over a socket and return (status, response); (0, "") if the server closes the connection."""
     parts = urlsplit(aws.url)
     own = {"Host": parts.netloc, "Content-Length": str(len(body)), "Connection": "close"} | headers
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in own.items()) + "\r\n"
@@ -58,7 +58,7 @@ def exchange(connection: socket.socket, request: bytes) -> tuple[int, str]:
 
 
 def call(aws: Any, target: str, body: bytes, **more: Any) -> tuple[int, str]:
-    """A signed call of SageMaker's JSON protocol."""
+    """Send a signed request of SageMaker's JSON protocol."""
     headers = JSON | {"X-Amz-Target": target}
     return send(aws, "POST", "/", signed(aws, "sagemaker", body=body, headers=headers, **more), body)
 
@@ -66,14 +66,14 @@ def call(aws: Any, target: str, body: bytes, **more: Any) -> tuple[int, str]:
 LIST = "SageMaker.ListLabelingJobs"
 Case = tuple[Callable[[Any], tuple[int, str]], tuple[int, ...], str]
 CALLS: dict[str, Case] = {
-    "JSON cut off": (lambda a: call(a, LIST, b'{"MaxResults":'), (400,), "SerializationException"),
-    "JSON of another form": (lambda a: call(a, LIST, b"[1,2]"), (400,), "SerializationException"),
-    "JSON nested without end": (lambda a: call(a, LIST, b"[" * 200_000), (400,), "SerializationException"),
-    "no JSON": (lambda a: call(a, LIST, b"\xff\xfe\x00"), (400,), "SerializationException"),
-    "a number that is endless": (lambda a: call(a, LIST, b'{"MaxResults":1e999}'), (400,), "Exception"),
+    "truncated JSON": (lambda a: call(a, LIST, b'{"MaxResults":'), (400,), "SerializationException"),
+    "a JSON array": (lambda a: call(a, LIST, b"[1,2]"), (400,), "SerializationException"),
+    "JSON nested 200,000 levels deep": (lambda a: call(a, LIST, b"[" * 200_000), (400,), "SerializationException"),
+    "bytes that are no JSON": (lambda a: call(a, LIST, b"\xff\xfe\x00"), (400,), "SerializationException"),
+    "a number beyond the range of a float": (lambda a: call(a, LIST, b'{"MaxResults":1e999}'), (400,), "Exception"),
     "a number of a million digits": (lambda a: call(a, LIST, b'{"MaxResults":' + b"9" * 1_000_000 + b"}"), (400,),
     "Exception"),
-    "a key twice": (lambda a: call(a, LIST, b'{"MaxResults":5,"MaxResults":"x"}'), (400,), "SerializationException"),
+    "a repeated key": (lambda a: call(a, LIST, b'{"MaxResults":5,"MaxResults":"x"}'), (400,), "SerializationException"),
     "no body": (lambda a: call(a, "SageMaker.DescribeLabelingJob", b""), (400,), "ValidationException"),
     "half a surrogate": (lambda a: call(a, LIST, b'{"NameContains":"\\ud800"}'), (400,), "Exception"),
     "a name with a path": (
@@ -86,14 +86,14 @@ CALLS: dict[str, Case] = {
     ),
     "a token of another list": (lambda a: call(a, LIST, b'{"NextToken":"bm9uc2Vuc2U="}'), (400,),
     "ValidationException"),
-    "an operation that is none": (lambda a: call(a, "SageMaker.MakeCoffee", b"{}"), (400,),
+    "an unknown operation": (lambda a: call(a, "SageMaker.MakeCoffee", b"{}"), (400,),
     "UnknownOperationException"),
-    "an operation that is not served": (lambda a: call(a, "SageMaker.CreateDomain", b"{}"), (400,),
+    "an unsupported operation": (lambda a: call(a, "SageMaker.CreateDomain", b"{}"), (400,),
     "UnknownOperationException"),
     "no operation": (lambda a: call(a, "", b"{}"), (400,), "UnknownOperationException"),
     "an operation with control characters": (lambda a: call(a, "SageMaker.\x01\x02", b"{}"), (0, 400, 403), ""),
     "a wrong secret": (lambda a: call(a, LIST, b"{}", secret="wrong"), (403,), "InvalidSignatureException"),
-    "a key nobody has": (lambda a: call(a, LIST, b"{}", key="AKIANOBODY"), (403,), "UnrecognizedClientException"),
+    "an unknown access key": (lambda a: call(a, LIST, b"{}", key="AKIANOBODY"), (403,), "UnrecognizedClientException"),
     "no signature": (lambda a: send(a, "POST", "/", JSON | {"X-Amz-Target": LIST}, b"{}"), (400, 403, 405), ""),
     "a body that was not signed": (
         lambda a: send(a, "POST", "/", signed(a, "sagemaker", body=b"{}", headers=JSON | {"X-Amz-Target": LIST}),
@@ -115,12 +115,12 @@ CALLS: dict[str, Case] = {
         | {"Content-Length": str(40 << 20)}, b"{" * 1000),
         (413,), "RequestEntityTooLarge",
     ),
-    "an endpoint that is not there": (
+    "a missing endpoint": (
         lambda a: send(a, "POST", "/endpoints/ghost/invocations",
         signed(a, "sagemaker", "/endpoints/ghost/invocations", body=b"x"), b"x"),
         (400, 404), "",
     ),
-    "an endpoint with a path trick": (
+    "an endpoint name with parent folders": (
         lambda a: send(a, "POST", "/endpoints/..%2f..%2fx/invocations",
         signed(a, "sagemaker", "/endpoints/..%2f..%2fx/invocations", body=b"x"), b"x"),
         (400, 403, 404), "",
@@ -132,13 +132,13 @@ CALLS: dict[str, Case] = {
 STORAGE: dict[str, Case] = {
     "a bucket name with dots": (lambda a: s3(a, "PUT", "/../etc"), (400, 403, 404, 409), "<Code>"),
     "a bucket name in capitals": (lambda a: s3(a, "PUT", "/NoWay"), (400,), "InvalidBucketName"),
-    "a key that climbs": (lambda a: s3(a, "GET", "/nowhere/..%2f..%2f..%2fetc%2fpasswd"), (403, 404), "<Code>"),
+    "a key with parent folders": (lambda a: s3(a, "GET", "/nowhere/..%2f..%2f..%2fetc%2fpasswd"), (403, 404), "<Code>"),
     "a key of 2,000 bytes": (lambda a: s3(a, "PUT", f"/BUCKET/{'k' * 2000}"), (400, 404), "<Code>"),
-    "a checksum that is wrong": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}),
+    "a wrong checksum": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-MD5": "AAAAAAAAAAAAAAAAAAAAAA=="}),
     (400,), "BadDigest"),
-    "a checksum that is none": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-MD5": "?"}), (400,),
+    "an invalid checksum": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-MD5": "?"}), (400,),
     "InvalidDigest"),
-    "XML cut off": (lambda a: s3(a, "POST", "/BUCKET?delete=", b"<Delete><Object>"), (400,), "MalformedXML"),
+    "truncated XML": (lambda a: s3(a, "POST", "/BUCKET?delete=", b"<Delete><Object>"), (400,), "MalformedXML"),
     "XML with entities": (
         lambda a: s3(a, "POST", "/BUCKET?delete=", (
             b'<!DOCTYPE x [<!ENTITY a SYSTEM '
@@ -146,16 +146,16 @@ STORAGE: dict[str, Case] = {
         )),
         (400,), "MalformedXML",
     ),
-    "a range that is none": (lambda a: s3(a, "GET", "/BUCKET/there", b"", {"Range": "bytes=9-2"}), (200, 206, 416), ""),
-    "a list of minus one": (lambda a: s3(a, "GET", "/BUCKET?list-type=2&max-keys=-1"), (400,), "InvalidArgument"),
-    "a part of an upload that is not there": (lambda a: s3(a, "PUT", "/BUCKET/k?partNumber=1&uploadId=ghost", b"x"),
+    "an invalid range": (lambda a: s3(a, "GET", "/BUCKET/there", b"", {"Range": "bytes=9-2"}), (200, 206, 416), ""),
+    "a list of -1 keys": (lambda a: s3(a, "GET", "/BUCKET?list-type=2&max-keys=-1"), (400,), "InvalidArgument"),
+    "a part of a missing upload": (lambda a: s3(a, "PUT", "/BUCKET/k?partNumber=1&uploadId=ghost", b"x"),
     (404,), "NoSuchUpload"),
-    "a length that lies": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-Length": "-5"}), (0, 400), ""),
+    "a negative content length": (lambda a: s3(a, "PUT", "/BUCKET/k", b"x", {"Content-Length": "-5"}), (0, 400), ""),
     "a wrong secret": (
         lambda a: send(a, "GET", "/BUCKET", signed(a, "s3", "/BUCKET", method="GET", secret="wrong")), (403,),
         "SignatureDoesNotMatch",
     ),
-    "nobody at all": (lambda a: send(a, "GET", "/", {}), (403,), "AccessDenied"),
+    "no credentials": (lambda a: send(a, "GET", "/", {}), (403,), "AccessDenied"),
 }  # fmt: skip
 
 
@@ -173,10 +173,10 @@ def aws(shared_aws: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", [*CALLS, *(f"s3: {name}" for name in STORAGE)])
-def test_a_bad_request_gets_its_error_and_the_server_goes_on(aws: Any, name: str) -> None:
-    ask, statuses, words = STORAGE[name[4:]] if name.startswith("s3: ") else CALLS[name]
+def test_an_invalid_request_returns_its_error_and_the_server_stays_up(aws: Any, name: str) -> None:
+    send_case, statuses, words = STORAGE[name[4:]] if name.startswith("s3: ") else CALLS[name]
     before = aws.log.stat().st_size
-    status, answer = ask(aws)
+    status, answer = send_case(aws)
     assert status in statuses, answer[:600]
     assert words in answer
     assert "Traceback" not in answer
@@ -187,7 +187,7 @@ def test_a_bad_request_gets_its_error_and_the_server_goes_on(aws: Any, name: str
     assert aws.client("s3").get_object(Bucket="corpus-requests", Key="there")["Body"].read() == b"here"
 
 
-def test_what_was_refused_left_nothing_in_the_bucket(aws: Any) -> None:
+def test_rejected_requests_leave_nothing_in_the_bucket(aws: Any) -> None:
     listed = aws.client("s3").list_objects_v2(Bucket="corpus-requests")
     assert [entry["Key"] for entry in listed["Contents"]] == ["there"]
 
@@ -204,7 +204,7 @@ def test_what_was_refused_left_nothing_in_the_bucket(aws: Any) -> None:
     ],
     ids=["TLS", "no path", "HTTP 9.9", "NULs", "chunk of ZZZ bytes", "20,000 headers"],
 )
-def test_what_is_no_request_is_refused_or_hung_up_on(aws: Any, raw: bytes) -> None:
+def test_bytes_that_are_no_http_request_are_rejected(aws: Any, raw: bytes) -> None:
     parts = urlsplit(aws.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=40) as connection:
         connection.sendall(raw[:-1])
@@ -215,8 +215,8 @@ def test_what_is_no_request_is_refused_or_hung_up_on(aws: Any, raw: bytes) -> No
         assert json.load(answer)["status"] == "ok"
 
 
-def test_forty_slow_senders_keep_nobody_else_waiting(aws: Any) -> None:
-    """Each has sent half a head, or a head and no body: they hold a connection and no thread."""
+def test_forty_slow_clients_do_not_delay_another_request(aws: Any) -> None:
+    """Each has sent half of the headers, or the headers without the body."""
     parts = urlsplit(aws.url)
     half = [
         b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
@@ -235,7 +235,7 @@ def test_forty_slow_senders_keep_nobody_else_waiting(aws: Any) -> None:
         assert call(aws, LIST, b"{}")[0] == 200
         for connection in slow:
             connection.setblocking(False)
-            with pytest.raises(BlockingIOError):  # not hung up on: the answer came before their time was over
+            with pytest.raises(BlockingIOError):  # the connection is open: the response came before its time limit
                 connection.recv(1)
     finally:
         for connection in slow:

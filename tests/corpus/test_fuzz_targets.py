@@ -1,4 +1,4 @@
-"""Every target of scripts/fuzz on its seeds and on what fuzzing once found, without the fuzzer."""
+"""Targets of scripts/fuzz with their seeds and with inputs that fuzzing has found, without the fuzzer."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ FOUND: list[tuple[str, bytes]] = [
     (
         "manifest",
         fuzz.LINE.replace(b"#ffffff", b"'ffffff\x97"),
-    ),  # bytes that are no UTF-8, deep inside a colour map
+    ),  # invalid UTF-8 within a color map
     ("manifest", fuzz.LINE.replace(b'"#ffffff"', b"[" * 3000)),
-    ("input-manifest", bytes(60)),  # an images.jsonl of another, damaged attempt
+    ("input-manifest", bytes(60)),  # a damaged images.jsonl
     ("input-manifest", b'{"source-ref":"s3://b/a","etag":"e","width":"4"}'),
     ("input-manifest", DEEP),
 ]
-"""Inputs that once ended in an exception of Python's own."""
+"""Inputs that once raised an exception that is not a GtsegError."""
 
 
 @pytest.mark.parametrize("name", fuzz.TARGETS)
-def test_seeds_and_their_damaged_neighbours_are_read_or_refused(name: str) -> None:
+def test_seeds_and_damaged_seeds_are_read_or_rejected(name: str) -> None:
     target = fuzz.TARGETS[name]
     for seed in (*target.seeds, b"", bytes(60), b"{" * 5000, b"\xff" * 50):
         target.run(seed)
@@ -48,27 +48,28 @@ def test_seeds_and_their_damaged_neighbours_are_read_or_refused(name: str) -> No
 
 
 @pytest.mark.parametrize(("name", "data"), FOUND)
-def test_what_fuzzing_found_stays_mended(name: str, data: bytes) -> None:
+def test_inputs_that_fuzzing_found_raise_no_unexpected_exception(name: str, data: bytes) -> None:
     fuzz.TARGETS[name].run(data)
 
 
-def test_an_exception_that_is_not_the_readers_own_is_a_finding() -> None:
+def test_a_reader_that_writes_outside_its_folder_is_a_finding() -> None:
     with pytest.raises(AssertionError, match="left the folder"):
-        fuzz_a_reader_that_writes_beside_its_folder()
+        fuzz_unsafe_reader()
 
 
-def fuzz_a_reader_that_writes_beside_its_folder() -> None:
-    import gtseg.local.algorithm.untrusted.model_archive as unpacking
+def fuzz_unsafe_reader() -> None:
+    """Run the archive target with a reader that writes outside its folder."""
+    from gtseg.local.algorithm.untrusted import model_archive
 
-    def careless(path: Path, folder: Path) -> None:
+    def unpack(path: Path, folder: Path) -> None:
         (folder.parent / "escaped").write_bytes(b"x")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unpacking, "unpack", careless)
+        patch.setattr(model_archive, "unpack", unpack)
         fuzz.fuzz_archive(b"")
 
 
-def test_a_kept_input_is_replayed_without_the_fuzzer(tmp_path: Path) -> None:
+def test_a_saved_input_is_replayed_without_the_fuzzer(tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(FOUND[0][1])
     command = [sys.executable, str(SCRIPT), "--replay", str(tmp_path / "input"), "manifest"]
     assert subprocess.run(command).returncode == 0

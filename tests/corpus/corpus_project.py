@@ -1,4 +1,4 @@
-"""A bucket, a project folder, and how a command ended."""
+"""A project folder with a bucket, and the result of a command."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gtseg.aws.s3 import S3
 
 
 @dataclass
-class Said:
-    """How a command ended. `lines`: what it printed as an error, one by one."""
+class Result:
+    """Exit code, stdout and stderr of a command. `lines`: the error messages in stderr."""
 
     code: int
     out: str
@@ -24,13 +24,14 @@ class Said:
 
 
 @dataclass
-class Desk:
-    """One bucket and one project folder."""
+class Project:
+    """Project folder with its bucket."""
 
     clients: Clients
     folder: Path
     bucket: str
-    ask: Callable[..., Said]
+    run: Callable[..., Result]
+    """Runs `gtseg` with the given arguments in this process."""
 
     def put(self, key: str, body: bytes) -> str:
         S3(self.clients).write(f"s3://{self.bucket}/{key}", body)
