@@ -58,9 +58,9 @@ def serve_here(
         for line in export_lines(serving, folder, region, options=options):
             print(line, flush=True)
         for name in ("NO_PROXY", "no_proxy"):
-            print(f'export {name}="${{{name}:+${name},}}{_past_proxy(embedded.url)}"', flush=True)
+            print(f'export {name}="${{{name}:+${name},}}{_no_proxy_hosts(embedded.url)}"', flush=True)
         print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; its data is kept.", file=sys.stderr)
-        _warn_of_others(host, port, tls=tls)
+        _warn_if_reachable(host, port, tls=tls)
 
     show_warnings()
     _end_with_parent()
@@ -97,13 +97,13 @@ def export_lines(serving: Serving, folder: Path, region: str, *, options: Option
     return [*exports, "unset AWS_PROFILE AWS_SESSION_TOKEN"]
 
 
-def _past_proxy(url: str) -> str:
+def _no_proxy_hosts(url: str) -> str:
     """Return the hosts that a client must reach without a proxy, in NO_PROXY's form."""
     host = urlsplit(url).hostname or ""
     return ",".join(dict.fromkeys([host, "127.0.0.1", "localhost"]))
 
 
-def _warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
+def _warn_if_reachable(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
     """Warn on stderr if other machines can reach the server, and if its traffic is not encrypted."""
     if host in LOOPBACK:
         return

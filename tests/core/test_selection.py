@@ -48,8 +48,8 @@ def test_the_expected_iou_is_one_for_certain_pixels_and_falls_with_uncertainty()
 def test_uncertain_images_are_selected_first_near_duplicates_once_labeled_ones_never() -> None:
     appearances = [compute_appearance(picture(seed)) for seed in range(10)]
     appearances.append(compute_appearance(picture(9, noise=3)))
-    sureness = [0.9] * 9 + [0.2, 0.2]
-    chosen = choose_next(sureness, appearances, labeled=[compute_appearance(picture(0, noise=1))], count=20)
+    confidences = [0.9] * 9 + [0.2, 0.2]
+    chosen = choose_next(confidences, appearances, labeled=[compute_appearance(picture(0, noise=1))], count=20)
     assert 0 not in chosen, "a near-duplicate of what is labeled"
     assert len({9, 10} & set(chosen)) == 1
     assert len(chosen) == 9

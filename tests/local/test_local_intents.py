@@ -95,16 +95,16 @@ def test_a_refused_or_failed_write_leaves_no_file_row_or_intent(
     def refuse(found: StoredObject | None) -> None:
         raise ServiceError("PreconditionFailed", "no", 412)
 
-    def settle(draft: Draft, **condition: Callable[[StoredObject | None], None]) -> None:
+    def commit(draft: Draft, **condition: Callable[[StoredObject | None], None]) -> None:
         with draft:
             draft.write(CONTENT)
-            objects.settle(draft, Intent("b", "k", describe(draft)), **condition)
+            objects.commit(draft, Intent("b", "k", describe(draft)), **condition)
 
     with pytest.raises(ServiceError, match="no"):
-        settle(objects.files.begin(), condition=refuse)
+        commit(objects.files.begin(), condition=refuse)
     objects.index.database.log._sync_descriptor = fail
     with pytest.raises(DiskError):
-        settle(objects.files.begin())
+        commit(objects.files.begin())
     assert objects.get("b", "k") == b"old"
     assert list_intents(objects) == []
     assert not [path for path in (Path(objects._folder) / "objects").glob("*/*") if path.is_file()]

@@ -186,7 +186,7 @@ class Bulk:
             except Retry as retry:
                 trouble = retry.error
                 self.retries += 1
-                self._give_up_early(request, retry, attempt + 1, seconds=time.monotonic() - begun)
+                self._raise_if_not_s3(request, retry, attempt + 1, seconds=time.monotonic() - begun)
                 if retry.pause and attempt < ATTEMPTS - 1:
                     time.sleep(random.uniform(0, min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2**attempt)))
         raise trouble
@@ -201,7 +201,7 @@ class Bulk:
             return request
         return replace(request, headers={**request.headers, **self._payer})
 
-    def _give_up_early(self, request: Request, retry: Retry, attempts: int, *, seconds: float) -> None:
+    def _raise_if_not_s3(self, request: Request, retry: Retry, attempts: int, *, seconds: float) -> None:
         """Raise the error for a server that has never responded as S3 does: it is not S3."""
         if attempts < TRIES and seconds < READ_SECONDS:
             return

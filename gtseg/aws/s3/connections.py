@@ -110,7 +110,7 @@ class Connection:
         if self.endpoint.scheme == "https":
             self._socket = ssl_context().wrap_socket(self._socket, server_hostname=self.endpoint.host)
         else:
-            _let_kernel_wait(self._socket)
+            _set_kernel_timeouts(self._socket)
         self._reader = self._socket.makefile("rb", _BUFFER)
 
     def _tunnel(self, proxy: Any) -> None:
@@ -181,7 +181,7 @@ class Connection:
         return content
 
 
-def _let_kernel_wait(connection: socket.socket) -> None:
+def _set_kernel_timeouts(connection: socket.socket) -> None:
     """Set timeouts in the kernel (socket(7), SO_RCVTIMEO): Python's cost a poll and the interpreter lock per call."""
     connection.settimeout(None)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):

@@ -74,19 +74,19 @@ def expected_iou(probabilities: NDArray[np.float32]) -> float:
 
 
 def choose_next(
-    sureness: Sequence[float], appearances: Sequence[Appearance], *, labeled: Sequence[Appearance] = (), count: int
+    confidences: Sequence[float], appearances: Sequence[Appearance], *, labeled: Sequence[Appearance] = (), count: int
 ) -> list[int]:
     """Return the positions of at most `count` images, the most useful first.
 
     The next is the one with the largest product of its rank by uncertainty and its color distance to the nearest image
     that is labeled or already chosen. Near-duplicates of those are omitted.
     """
-    n = len(sureness)
+    n = len(confidences)
     if not n:
         return []
     colors = np.stack([look.colors for look in appearances])
     uncertainty = np.empty(n)
-    uncertainty[np.argsort(-np.asarray(sureness), kind="stable")] = np.linspace(0, 1, n)
+    uncertainty[np.argsort(-np.asarray(confidences), kind="stable")] = np.linspace(0, 1, n)
     distance, left = np.full(n, np.inf), np.ones(n, bool)
     for look in labeled:
         distance = np.minimum(distance, np.linalg.norm(colors - look.colors, axis=1))

@@ -54,7 +54,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
             with s3.objects.files.begin() as draft:
                 draft.append(descriptor, start=0, length=source.size)
                 info = _describe_copy(s3, source, request, draft.number, None, replaces=replaces)
-                s3.objects.settle(draft, Intent(info.bucket, info.key, info), condition=condition)
+                s3.objects.commit(draft, Intent(info.bucket, info.key, info), condition=condition)
     finally:
         if descriptor is not None:
             os.close(descriptor)

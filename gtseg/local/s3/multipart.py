@@ -19,7 +19,7 @@ from gtseg.local.s3.metadata import (
     read_system_headers,
 )
 from gtseg.local.s3.ownership import refuse_disabled_acl
-from gtseg.local.s3.put import settle
+from gtseg.local.s3.put import commit
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tags import read_tag_header
@@ -84,7 +84,7 @@ async def put_part(s3: S3, request: Request) -> Answer:
     with await s3.intake.take(request, algorithm=upload.algorithm) as taken:
         part = Part(number, taken.file, taken.size, taken.md5, read_clock_ms(), taken.checksums)
         assert taken.draft is not None  # parts always have a file
-        await settle(s3, taken.draft, Intent(upload.bucket, upload.key, part, upload.id))
+        await commit(s3, taken.draft, Intent(upload.bucket, upload.key, part, upload.id))
     shown = {checksums.header_of(name): value for name, value in part.checksums.items()}
     return Answer(200, {"etag": f'"{part.etag}"', **shown}, is_on_disk=True)
 
@@ -100,7 +100,7 @@ def copy_part(s3: S3, request: Request) -> Answer:
             draft.append(descriptor, start=start, length=length)
             md5, sums = hash_file(s3, draft.number, upload.algorithm)
             part = Part(number, draft.number, length, md5, read_clock_ms(), sums)
-            s3.objects.settle(draft, Intent(upload.bucket, upload.key, part, upload.id))
+            s3.objects.commit(draft, Intent(upload.bucket, upload.key, part, upload.id))
     finally:
         os.close(descriptor)
     shown = [element(f"Checksum{name}", value) for name, value in part.checksums.items()]
@@ -123,7 +123,7 @@ def complete_upload(s3: S3, request: Request) -> Answer:
     _check_declared_type(request, upload)
     with s3.objects.files.begin() as draft:
         info = _check_declared(s3, request, _assemble(s3, upload, parts, draft))
-        s3.objects.settle(draft, Intent(info.bucket, info.key, info, upload.id), condition=condition)
+        s3.objects.commit(draft, Intent(info.bucket, info.key, info, upload.id), condition=condition)
     return replace(_render_completed(s3, request, info.etag, info.checksums), is_on_disk=True)
 
 

@@ -57,11 +57,11 @@ async def store(s3: S3, info: StoredObject, taken: ReceivedBody, condition: Cond
         if taken.content is not None:
             s3.objects.files.checked.trust_small(info.file, taken.content)
         return False
-    await settle(s3, taken.draft, Intent(info.bucket, info.key, info), condition=condition)
+    await commit(s3, taken.draft, Intent(info.bucket, info.key, info), condition=condition)
     return True
 
 
-async def settle(s3: S3, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
-    """Settle a file in a worker thread, which waits for the disk."""
-    work = functools.partial(s3.objects.settle, draft, intent, condition=condition)
+async def commit(s3: S3, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
+    """Commit a file in a worker thread, which waits for the disk."""
+    work = functools.partial(s3.objects.commit, draft, intent, condition=condition)
     await asyncio.get_running_loop().run_in_executor(s3.pool, work)

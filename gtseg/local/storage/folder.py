@@ -178,10 +178,10 @@ class FolderObjects:
         with self.files.begin() as draft:
             size, etag = _write_body(draft, body)
             info = StoredObject(bucket, key, size, etag, *kept, file=draft.number)
-            self.settle(draft, Intent(bucket, key, info))
+            self.commit(draft, Intent(bucket, key, info))
         return info
 
-    def settle(self, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
+    def commit(self, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
         """Make a new file what `intent` says; it is on disk when this returns, after a single wait.
 
         Raises ServiceError or OSError; the draft is not kept in that case. With a `condition` two waits are needed: the

@@ -185,7 +185,7 @@ def standing(run: Run, resource: Resource) -> Found | None:
     if last.fingerprint != fingerprint:
         if resource.is_replaceable(found):
             return None
-        raise _made_otherwise(run, resource, last, found)
+        raise _settings_differ(run, resource, last, found)
     return found
 
 
@@ -219,7 +219,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
         elif last.fingerprint == resource.fingerprint and (last.outcome == "recorded" or mine):
             return run, last
         elif found and mine and not resource.is_replaceable(found):
-            raise _made_otherwise(run, resource, last, found)
+            raise _settings_differ(run, resource, last, found)
     number = (last.number if last else 0) + 1
     attempt = Attempt(
         stage=resource.stage,
@@ -231,7 +231,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
     return run_file.save(run.with_attempt(attempt)), attempt
 
 
-def _made_otherwise(run: Run, resource: Resource, last: Attempt, found: Found) -> StageError:
+def _settings_differ(run: Run, resource: Resource, last: Attempt, found: Found) -> StageError:
     return StageError(
         f"Run {run.name!r} already has {last.name} ({found.status}) with other settings or data. {resource.remedy}"
     )

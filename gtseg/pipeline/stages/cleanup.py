@@ -186,7 +186,7 @@ class Sweeper:
     def _delete(self, found: Resource) -> None:
         words = f"{found.kind.replace('-', ' ')} {found.name}"
         if found.status == "Deleting":
-            self._let_go(found)
+            self._await_deletion(found)
             return
         if not self.context.dry_run and not self._remove(found):
             return
@@ -195,7 +195,7 @@ class Sweeper:
 
     def _remove(self, found: Resource) -> bool:
         """Delete a resource; False if another process deleted it first, or is deleting it now."""
-        self._let_settle(found)
+        self._await_settled(found)
         try:
             return self.hosting.delete(found.kind, found.name)
         except AWSError:
@@ -204,7 +204,7 @@ class Sweeper:
                 raise
             return False
 
-    def _let_settle(self, found: Resource) -> None:
+    def _await_settled(self, found: Resource) -> None:
         """Wait until the endpoint has settled: AWS refuses with 'Cannot update in-progress endpoint' before."""
         if found.kind != "endpoint" or found.status in SETTLED:
             return
@@ -223,7 +223,7 @@ class Sweeper:
             sleep=self.context.sleep,
         )
 
-    def _let_go(self, found: Resource) -> None:
+    def _await_deletion(self, found: Resource) -> None:
         """Wait for an endpoint that another process is deleting: until then it costs money and its name is taken."""
         self.context.note(f"endpoint {found.name} is already being deleted")
         if self.context.dry_run:

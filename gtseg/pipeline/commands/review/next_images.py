@@ -41,7 +41,7 @@ class _Candidate:
     """Facts about one image: the model's confidence, its features, and the location of its mask."""
 
     item: DataObject
-    sureness: float
+    confidence: float
     features: Appearance
     mask: str
 
@@ -83,7 +83,9 @@ def label_next(run: Run, context: Context, *, count: int, predict: Predict | Non
         masks = Prelabeling(folder, endpoint, classes, bulk, lambda body: predict(body).mask)
         candidates = _predict_all(sorted(sample, key=lambda item: item.uri), predict, masks, context)
         known = _read_labeled(sorted(labeled), bulk)
-    chosen = choose_next([a.sureness for a in candidates], [a.features for a in candidates], labeled=known, count=count)
+    chosen = choose_next(
+        [a.confidence for a in candidates], [a.features for a in candidates], labeled=known, count=count
+    )
     picked = [candidates[position] for position in chosen]
     context.note(f"{message}; near-duplicates of them and of labeled images are left out")
     lines = [_line(one, earlier.label, masks.metadata) for one in picked]

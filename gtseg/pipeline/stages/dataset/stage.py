@@ -228,7 +228,7 @@ class _Work:
                 plan.findings[position] = replace(finding, reason=APART)
                 continue
             group = item.group if options.group_by or finding.group else ""
-            place = writer.settle(Placement(finding, part, name, group))
+            place = writer.find_written(Placement(finding, part, name, group))
             plan.placements[position], plan.parts[name] = place, part
             missing += not place.is_written
         return replace(plan, missing=missing, spread=assignment.spread)

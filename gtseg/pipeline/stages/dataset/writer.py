@@ -57,7 +57,7 @@ class Writer:
     present: Mapping[str, str]
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
 
-    def settle(self, placement: Placement) -> Placement:
+    def find_written(self, placement: Placement) -> Placement:
         """Return the placement with its ETags if both its objects exist already, else without."""
         found = placement.object_etag or self._there(placement.object, *self._expected_image(placement))
         mask = self._there(placement.annotation, *self._expected_annotation(placement))
