@@ -283,7 +283,7 @@ def test_a_bucket_that_refuses_writes_is_unavailable_with_the_reason(
         objects.put(bucket, "k", b"answer")
     assert bucket in objects.state().reason
     objects.connection.probe()
-    assert "Frozen by policy" in objects.state().reason, "a listing that works is no proof that writes do"
+    assert "Frozen by policy" in objects.state().reason, "a successful listing does not prove that writes are allowed"
     faults()
     objects.put(bucket, "k", b"answer")
     assert objects.state().reason == ""
@@ -460,7 +460,7 @@ def test_rights_are_checked_one_by_one_and_leave_no_objects(
         "s3:GetObject": "",
         "s3:PutObject": "not you (AccessDenied)",
     }
-    assert objects.state().reason == "", "a question is no work that waits"
+    assert objects.state().reason == "", "a check of rights is not pending work"
     faults()
     assert objects.check_rights("no-such-bucket-at-all", "", writes=False)[0].problem
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)

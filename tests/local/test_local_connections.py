@@ -107,7 +107,7 @@ def test_an_endless_request_head_closes_the_connection(impatient_aws: LocalAWS) 
     half = head_of_put(impatient_aws, "head", 3)[:60]
     assert send_slowly(impatient_aws, half, pause=0) == b""
     pieces = [bytes([letter]) for letter in half]
-    assert send_slowly(impatient_aws, *pieces, pause=0.05) == b"", "a byte now and then is no head either"
+    assert send_slowly(impatient_aws, *pieces, pause=0.05) == b"", "an occasional byte does not extend the time limit"
 
 
 @pytest.mark.parametrize("length", [10, 1 << 20], ids=["small", "large"])

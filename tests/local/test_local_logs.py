@@ -47,7 +47,7 @@ def test_forward_pages_have_every_line_once_and_the_last_token_stays_valid(share
         if not messages:
             break
         token = {"nextToken": page["nextForwardToken"]}
-    assert page["nextForwardToken"] == token["nextToken"], "at the end the token comes back as it was"
+    assert page["nextForwardToken"] == token["nextToken"], "at the end the same token is returned"
     put_lines(logs, "/forward", "one", lines[20:], start=start + 20)
     seen += read_on(logs, "/forward", "one", startFromHead=True, **token)[0]
     assert seen == lines

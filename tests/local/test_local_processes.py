@@ -92,7 +92,7 @@ os.kill(os.getpid(), 9)
         assert child.alive()
         os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         assert child.wait(30)
-        assert child.exit_code() is None, "killed with its shell: nobody knows how it ended"
+        assert child.exit_code() is None, "killed with its shell: the exit code is unknown"
 
 
 def test_a_low_priority_also_applies_between_sessions(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_restarted_server_continues_a_running_job_or_its_checkpoint(start_loca
     aws.kill9()
     aws.start()
     seen = await_epoch(aws, "kept", after=seen)
-    assert list_processes(aws.folder) == before, "the same process goes on and there is no second one"
+    assert list_processes(aws.folder) == before, "the same process continues and there is no second one"
 
     aws.kill9()
     os.killpg(os.getpgid(before[0]), signal.SIGKILL)

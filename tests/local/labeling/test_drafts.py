@@ -341,7 +341,7 @@ def test_a_skipped_object_is_offered_last_and_does_not_fail(stepped: SteppedJob)
         task = stepped.lease(ann)
         seen.append(task.line)
         release_task(stepped.store, task.id, ann, reason="skipped")
-    assert seen[:3] == sorted(set(seen)), "each once before any comes again"
+    assert seen[:3] == sorted(set(seen)), "each object is offered once before any is repeated"
     assert seen[3:] == seen[:2], "the one skipped longest ago first"
     assert {stepped.state(line) for line in seen} == {"open"}
 
