@@ -30,9 +30,9 @@ BATCH_OBJECTS = 50
 BATCH_BYTES = 16 << 20
 """Limit on the size of the answers in a batch, which bounds its memory."""
 THREADS = 2
-LOOK_THREADS = 8
+STORAGE_THREADS = 8
 """Threads that wait for storage requests."""
-VOTES = PixelSemaphore(MAX_PIXELS)
+VOTE_SEMAPHORE = PixelSemaphore(MAX_PIXELS)
 VOTE_SECONDS = 3600.0
 
 
@@ -155,14 +155,14 @@ def consolidate_object(
 ) -> dict[str, Any]:
     """Vote, write the mask, and return the new members of the manifest line: `<attribute>` and `<attribute>-metadata`.
 
-    VOTES limits the pixels in progress. Decoded answers are kept in an unnamed file in `folder`, so that only one mask
+    VOTE_SEMAPHORE limits the pixels in progress. Decoded answers are kept in an unnamed file in `folder`, so that only one mask
     of an object is in memory at a time.
     """
     if job.is_verification:
         return consolidate_verdicts(job, [answer.content for answer in answers], row["stamp"])
     size = row["width"], row["height"]
     adjusted = False
-    with VOTES.hold(size[0] * size[1], seconds=VOTE_SECONDS), tempfile.TemporaryFile(dir=folder) as file:
+    with VOTE_SEMAPHORE.hold(size[0] * size[1], seconds=VOTE_SECONDS), tempfile.TemporaryFile(dir=folder) as file:
         for answer in answers:
             content = json.loads(answer.content)
             file.write(read_answer(content, job.labels, size).data)
@@ -200,7 +200,7 @@ def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batc
         info = objects.head(*split_uri(row["uri"]))
         return info is not None and info.etag != known[row["line"]]
 
-    with ThreadPoolExecutor(LOOK_THREADS) as pool:
+    with ThreadPoolExecutor(STORAGE_THREADS) as pool:
         return [row["line"] for row, found in zip(batch.rows, pool.map(is_changed, batch.rows), strict=True) if found]
 
 

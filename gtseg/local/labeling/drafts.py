@@ -23,7 +23,7 @@ from gtseg.local.storage.store import Store
 MAX_DRAFT_BYTES = 4 << 20
 KEPT_DRAFTS = 20
 """Limit on a worker's drafts in a job; the one saved longest ago is deleted first."""
-AWAY_SECONDS = 100.0
+SILENT_SECONDS = 100.0
 """Time without a report after which a tab counts as closed; timers of hidden tabs may run only once a minute."""
 TAB_LENGTH = 64
 SAVES, SAVES_A_SECOND = 10.0, 1.0
@@ -32,7 +32,7 @@ SAVES, SAVES_A_SECOND = 10.0, 1.0
 
 @dataclass(frozen=True)
 class Presence:
-    """State of a task's draft. `is_elsewhere`: another tab, seen within AWAY_SECONDS, has the task open."""
+    """State of a task's draft. `is_elsewhere`: another tab, seen within SILENT_SECONDS, has the task open."""
 
     is_elsewhere: bool
     version: int
@@ -73,7 +73,7 @@ def report_presence(
 ) -> Presence:
     """Record that `tab` still has the task open, and add its `active` seconds.
 
-    A tab that `opens` the task gets it unless another tab was seen within AWAY_SECONDS; with `take` it gets it in any
+    A tab that `opens` the task gets it unless another tab was seen within SILENT_SECONDS; with `take` it gets it in any
     case. A report of a tab that does not have the task changes nothing.
     """
     check_tab(tab)
@@ -176,7 +176,7 @@ def _find(connection: sqlite3.Connection, task: Task) -> sqlite3.Row | None:
 
 
 def _is_free(row: sqlite3.Row | None, now: float) -> bool:
-    return row is None or now - row["seen"] >= AWAY_SECONDS
+    return row is None or now - row["seen"] >= SILENT_SECONDS
 
 
 def _delete_oldest(connection: sqlite3.Connection, task: Task) -> None:

@@ -90,7 +90,7 @@ def test_a_closed_or_silent_tab_does_not_block_another(stepped: SteppedJob, monk
     drafts.close_tab(stepped.store, task, tab="one", active=0)
     assert not report(stepped, task, "two").is_elsewhere
     now = drafts.read_clock()
-    monkeypatch.setattr(drafts, "read_clock", lambda: now + drafts.AWAY_SECONDS + 1)
+    monkeypatch.setattr(drafts, "read_clock", lambda: now + drafts.SILENT_SECONDS + 1)
     assert not report(stepped, task, "three").is_elsewhere
 
 

@@ -253,18 +253,18 @@ class Automation:
         """Write the masks of objects above the threshold in batches, as many as the job's stopping conditions allow."""
         scoring = self._scoring(job, current)
         scores = scoring.read()
-        chosen = self._list_above(job, current, scores)
+        chosen = self._list_confident(job, current, scores)
         for start in range(0, len(chosen), LABEL_AT_ONCE):
             if self.stopping.is_set() or find_job(self.store, job.name).status != "InProgress":
                 return False
-            self._label_some(job, current, scoring, scores, chosen[start : start + LABEL_AT_ONCE])
+            self._label_batch(job, current, scoring, scores, chosen[start : start + LABEL_AT_ONCE])
         lines = [
             {"datasetObjectId": str(line), "confidence": score.confidence} for line, score in sorted(scores.items())
         ]
         self._put(job, f"inference/round-{current.number}/scores.json", lines)
         return self._advance(job, current, "done")
 
-    def _list_above(self, job: Job, current: Round, scores: Mapping[int, Score]) -> list[int]:
+    def _list_confident(self, job: Job, current: Round, scores: Mapping[int, Score]) -> list[int]:
         """Return the lines to label now, most confident first."""
         threshold = current.threshold
         if threshold is None:
@@ -276,7 +276,7 @@ class Automation:
         above = [line for line in known if scores[line].confidence >= threshold]
         return sorted(above, key=lambda line: (-scores[line].confidence, line))[:remaining]
 
-    def _label_some(
+    def _label_batch(
         self,
         job: Job,
         current: Round,

@@ -69,11 +69,11 @@ class Start:
         inner, outer = quad(self.around, size), box(self.around, size, slack=size / 60)
         place = 0.5 * inner.astype(np.float32) + 0.5 * outer.astype(np.float32)
         if self.kind == "mask":
-            inner, outer = within_and_beyond(hint)
+            inner, outer = erode_and_dilate(hint)
         return Outline(likelihood(photo, inner, 1 - outer), place, hint)
 
 
-def within_and_beyond(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def erode_and_dilate(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return two (S, S) 0/1 masks: what is certainly inside the (S, S) mask, and what is not certainly outside."""
     plane = (mask > 0.5).astype(np.uint8)
     inner = np.asarray(cv2.erode(plane, np.ones((5, 5), np.uint8)), np.uint8)
