@@ -155,8 +155,8 @@ def consolidate_object(
 ) -> dict[str, Any]:
     """Vote, write the mask, and return the new members of the manifest line: `<attribute>` and `<attribute>-metadata`.
 
-    VOTE_SEMAPHORE limits the pixels in progress. Decoded answers are kept in an unnamed file in `folder`, so that only one mask
-    of an object is in memory at a time.
+    VOTE_SEMAPHORE limits the pixels in progress. Decoded answers are kept in an unnamed file in `folder`, so that only
+    one mask of an object is in memory at a time.
     """
     if job.is_verification:
         return consolidate_verdicts(job, [answer.content for answer in answers], row["stamp"])
