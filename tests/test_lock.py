@@ -38,3 +38,13 @@ def test_ci_installs_locked_files_only() -> None:
     assert "install --require-hashes --no-deps -r requirements-ci.lock" in script
     assert "install --no-deps --no-build-isolation -e ." in script
     assert not any("nvidia" in name for name in locked("requirements-ci.lock")), "torch's CUDA packages"
+
+
+def test_the_lowest_versions_of_the_dependencies_were_tested() -> None:
+    """requirements-lowest.txt has the versions of the last run of `scripts/test_versions lowest` that passed."""
+    tested = dict(line.split("==") for line in (ROOT / "requirements-lowest.txt").read_text().split())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    bounds = [re.match(r"([\w.-]+)>=([\d.]+)", text).groups() for text in wanted]  # type: ignore[union-attr]
+    untested = [(name, bound) for name, bound in bounds if not f"{tested.get(normal(name))}.".startswith(f"{bound}.")]
+    assert untested == [], "run scripts/test_versions lowest"

@@ -10,9 +10,12 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
+import trove_classifiers
 
 import gtseg
 
@@ -94,6 +97,68 @@ def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path],
     )
     with zipfile.ZipFile(built[0]) as one, zipfile.ZipFile(next((tmp_path / "out").iterdir())) as other:
         assert {i.filename: i.CRC for i in one.infolist()} == {i.filename: i.CRC for i in other.infolist()}
+
+
+@pytest.fixture(scope="module")
+def environment(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the bin folder of a new virtual environment with the wheel and the dependencies of this environment."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(built[0])], check=True, capture_output=True, timeout=120)
+    packages = next(folder.glob("lib/python3*/site-packages"))
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "dependencies.pth").write_text("\n".join(others) + "\n")
+    return folder / "bin"
+
+
+def test_the_installed_command_works_in_a_new_virtual_environment(environment: Path, tmp_path: Path) -> None:
+    def run_gtseg(*arguments: str, **variables: str) -> str:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GTSEG_", "PYTHON"))}
+        done = subprocess.run(
+            [environment / "gtseg", *arguments],
+            cwd=tmp_path,
+            env=kept | {"TERMINAL_WIDTH": "100"} | variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run_gtseg("--version") == f"gtseg {gtseg.__version__}\n"
+    run_gtseg("init", "--name", "cats")
+    assert {"gtseg.toml", "template.liquid"} <= {path.name for path in tmp_path.iterdir()}
+    assert "_GTSEG_COMPLETE" in run_gtseg("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+
+
+def metadata_of(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name))
+
+
+def test_the_metadata_are_complete(built: tuple[Path, Path]) -> None:
+    metadata = metadata_of(built[0])
+    for field in ("Name", "Version", "Summary", "Author", "License-Expression", "Keywords", "Requires-Python"):
+        assert metadata[field], field
+    assert {url.split(",")[0] for url in metadata.get_all("Project-URL", [])} >= {
+        "Repository",
+        "Documentation",
+        "Issues",
+    }
+    assert set(metadata.get_all("Classifier", [])) <= trove_classifiers.classifiers
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_every_dependency_has_a_lower_bound(built: tuple[Path, Path]) -> None:
+    requirements = metadata_of(built[0]).get_all("Requires-Dist", [])
+    assert [requirement for requirement in requirements if ">=" not in requirement] == []
+
+
+def test_no_module_has_code_for_windows() -> None:
+    sources = {path: path.read_text() for path in (ROOT / "gtseg").rglob("*.py")}
+    assert [path for path, text in sources.items() if re.search(r"win32|os\.name\b|platform\.system", text)] == []
 
 
 def test_the_version_is_defined_in_one_place(built: tuple[Path, Path], installed: Path, tmp_path: Path) -> None:

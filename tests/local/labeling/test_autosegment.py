@@ -307,9 +307,9 @@ def make_model(path: Path, *, planes: int = 4) -> None:
 
     pick = numpy_helper.from_array(np.eye(1, planes, dtype=np.float32).reshape(1, planes, 1, 1), "pick")
     threshold = numpy_helper.from_array(np.array([-128.0], np.float32), "threshold")
-    nodes = [helper.make_node("Conv", ["input", "pick", "threshold"], ["output"])]
+    node = helper.make_node("Conv", ["input", "pick", "threshold"], ["output"], kernel_shape=[1, 1])
     graph = helper.make_graph(
-        nodes,
+        [node],
         "red",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, planes, 512, 512])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 512, 512])],
