@@ -13,6 +13,7 @@ import re
 import ssl
 import threading
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,8 @@ class AWSHosts:
         """Access keys that S3 answers with ExpiredToken."""
         self.refusals: dict[str, Answer] = {}
         """Beginning of a host name, or "169.254.169.254" -> the answer to every request."""
+        self.forward = ""
+        """URL of a server that answers every request, which is not kept, instead of this proxy."""
         self.unreachable = "-"
         """Beginning of a host name to which there is no way."""
         self.lifetime = 3600
@@ -113,7 +116,7 @@ class AWSHosts:
         self._lock = threading.Lock()
 
     def __enter__(self) -> AWSHosts:
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("OwnHandler", (Handler,), {"hosts": self}))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -376,48 +379,80 @@ def make_certificate(
     return builder.sign(issuer[1] if issuer else key, hashes.SHA256()), key
 
 
-def make_handler(hosts: AWSHosts) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        host = "169.254.169.254"  # what is asked in plain HTTP
+class Handler(BaseHTTPRequestHandler):
+    hosts: AWSHosts
+    protocol_version = "HTTP/1.1"
+    host = "169.254.169.254"  # what is asked in plain HTTP
 
-        def do_CONNECT(self) -> None:
-            self.host = self.path.partition(":")[0]
-            if self.host.startswith(hosts.unreachable):
-                self.send_error(502)
-                return
-            self.send_response(200)
-            self.end_headers()
-            context = hosts.find_context(self.host)
-            self.connection = context.wrap_socket(self.connection, server_side=True)
-            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
-            self.close_connection = False
+    def do_CONNECT(self) -> None:
+        self.host = self.path.partition(":")[0]
+        if self.host.startswith(self.hosts.unreachable):
+            self.send_error(502)
+            return
+        self.send_response(200)
+        self.end_headers()
+        context = self.hosts.find_context(self.host)
+        self.connection = context.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+        self.close_connection = False
 
-        def answer(self) -> None:
-            if self.headers.get("expect") == "100-continue":
-                self.send_response_only(100)
-                self.end_headers()
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            parts = urlsplit(self.path)
-            pairs = parse_qsl(parts.query, keep_blank_values=True)
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", headers.get("authorization", ""))
-            key, region = (scope[1], scope[2]) if scope else ("", "")
-            seen = Seen(self.command, self.host, unquote(parts.path), dict(pairs), headers, key, region)
-            hosts.seen.append(seen)
-            answer = hosts.answer(seen, parts.path.encode(), pairs, body)
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            if answer.status not in (204, 304):
-                self.send_header("content-length", str(len(answer.body)))
-            self.end_headers()
-            if self.command != "HEAD" and answer.status not in (204, 304):
-                self.wfile.write(answer.body)
+    def answer(self) -> None:
+        body = self.read_body()
+        if self.hosts.forward:
+            self.pass_on(body)
+            return
+        parts = urlsplit(self.path)
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/", headers.get("authorization", ""))
+        key, region = (scope[1], scope[2]) if scope else ("", "")
+        seen = Seen(self.command, self.host, unquote(parts.path), dict(pairs), headers, key, region)
+        self.hosts.seen.append(seen)
+        answer = self.hosts.answer(seen, parts.path.encode(), pairs, body)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status not in (204, 304):
+            self.send_header("content-length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD" and answer.status not in (204, 304):
+            self.wfile.write(answer.body)
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
-
-        def log_message(self, format: str, *args: Any) -> None:
+    def read_body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        blocks = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            blocks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
             pass
+        return b"".join(blocks)
 
-    return Handler
+    def pass_on(self, body: bytes) -> None:
+        """Send the request on as it is, with its Host, which its signature covers."""
+        connection = HTTPConnection(self.hosts.forward.partition("://")[2], timeout=120)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in ("expect", "transfer-encoding", "content-length"):
+                connection.putheader(name, value)
+        if body or self.command in ("PUT", "POST"):
+            connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body or None)
+        answer = connection.getresponse()
+        content = answer.read()
+        self.send_response_only(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                self.send_header(name, value)
+        length = answer.getheader("content-length") if self.command == "HEAD" else str(len(content))
+        if answer.status not in (204, 304):
+            self.send_header("content-length", length or "0")
+        self.end_headers()
+        self.wfile.write(content)
+        connection.close()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
