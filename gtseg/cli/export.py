@@ -76,7 +76,7 @@ def export(
         print_json(
             {
                 "folder": str(out),
-                "objects": written.account.flow("image").went,
+                "objects": written.account.flow("image").outputs,
                 "refused": refused,
                 "classes": list(source.classes),
                 "split": written.parts,

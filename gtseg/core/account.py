@@ -18,11 +18,11 @@ MOST_LINES = 12
 
 @dataclass(frozen=True)
 class Flow:
-    """Number of inputs (`came`) and outputs (`went`) of a unit, a singular noun."""
+    """Number of inputs and outputs of a unit, a singular noun."""
 
     unit: str
-    came: int
-    went: int
+    inputs: int
+    outputs: int
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Loss:
 
     @property
     def text(self) -> str:
-        said = f"{counted(self.count, self.unit, _plural(self.unit))}: {self.reason}"
+        text = f"{counted(self.count, self.unit, _plural(self.unit))}: {self.reason}"
         if self.example in self.reason:
-            return said
+            return text
         example = self.example.removesuffix(f": {self.reason}")
-        return f"{said}; {f'for example {example}' if self.count > 1 else example}"
+        return f"{text}; {f'for example {example}' if self.count > 1 else example}"
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,23 @@ class Account:
         """
         for flow in self.flows:
             excused = sum(x.count for x in self.losses if x.unit == flow.unit and x.kind != "lost")
-            due = flow.came - excused
-            if (due > 0 and flow.went * 2 < due) or (flow.came > 0 and flow.went == 0):
-                return f"{flow.went:,} of {counted(flow.came, flow.unit, _plural(flow.unit))} arrived"
+            due = flow.inputs - excused
+            if (due > 0 and flow.outputs * 2 < due) or (flow.inputs > 0 and flow.outputs == 0):
+                return f"{flow.outputs:,} of {counted(flow.inputs, flow.unit, _plural(flow.unit))} arrived"
         return ""
 
     def lines(self) -> list[str]:
         """Return the account as lines of text: flows, pixels by class, losses with an example each."""
-        flows = [f"{x.went:,} of {counted(x.came, x.unit, _plural(x.unit))}" for x in self.flows]
+        flows = [f"{x.outputs:,} of {counted(x.inputs, x.unit, _plural(x.unit))}" for x in self.flows]
         total = max(sum(self.pixels.values()), 1)
         shares = [f"{name:<16} {count / total:7.2%} of the pixels" for name, count in self.pixels.items()]
-        said = [loss.text for loss in sorted(self.losses, key=lambda loss: loss.kind == "note")]
-        more = [f"... and {len(said) - MOST_LINES} more reasons"] if len(said) > MOST_LINES else []
-        return [", ".join(flows), *shares, *said[:MOST_LINES], *more] if flows else [*shares, *said]
+        reasons = [loss.text for loss in sorted(self.losses, key=lambda loss: loss.kind == "note")]
+        more = [f"... and {len(reasons) - MOST_LINES} more reasons"] if len(reasons) > MOST_LINES else []
+        return [", ".join(flows), *shares, *reasons[:MOST_LINES], *more] if flows else [*shares, *reasons]
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "flows": {flow.unit: {"in": flow.came, "out": flow.went} for flow in self.flows},
+            "flows": {flow.unit: {"in": flow.inputs, "out": flow.outputs} for flow in self.flows},
             "pixels": dict(self.pixels),
             "losses": [
                 {"unit": x.unit, "reason": x.reason, "count": x.count, "example": x.example, "kind": x.kind}

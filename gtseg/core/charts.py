@@ -32,7 +32,7 @@ def line_chart(series: Sequence[Series], *, label: str, x_name: str = "epoch", m
     if not points:
         return ""
     low_x, high_x = _span([x for x, _ in points])
-    low_y, high_y, step = _nice(min(y for _, y in points), max(y for _, y in points))
+    low_y, high_y, step = _round_axis(min(y for _, y in points), max(y for _, y in points))
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (x - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
@@ -84,7 +84,7 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _nice(low: float, high: float) -> tuple[float, float, float]:
+def _round_axis(low: float, high: float) -> tuple[float, float, float]:
     """Return (lower limit, upper limit, step) of about five round ticks that cover all values."""
     if high - low < 1e-9:
         low, high = low - 0.05, high + 0.05

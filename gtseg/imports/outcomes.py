@@ -55,7 +55,7 @@ class Report:
 
     @property
     def images(self) -> int:
-        return self.account.flow("image").went
+        return self.account.flow("image").outputs
 
     @property
     def pixels(self) -> dict[str, int]:

@@ -60,7 +60,7 @@ def test_lost_annotations_are_counted_by_reason(tmp_path: Path) -> None:
         annotation(6, 1, segmentation=[square(500, 500)]),
     ]
     account, masks = import_coco(tmp_path, [entry(1, "x.jpg")], [*(annotation(i, 1) for i in range(10, 20)), *lost])
-    assert (account.flow("annotation").came, account.flow("annotation").went) == (15, 10)
+    assert (account.flow("annotation").inputs, account.flow("annotation").outputs) == (15, 10)
     assert {loss.reason: loss.count for loss in account.losses} == {
         "image_id of no image": 2,
         "outline with fewer than three points": 1,
@@ -93,7 +93,7 @@ def test_an_image_without_a_readable_annotation_is_skipped_and_not_background(tm
     assert masks == {"y": 400}
     assert "not imported as background" in reasons(account)
     assert account.exit_code == 5
-    assert account.flow("annotation").came == 2
+    assert account.flow("annotation").inputs == 2
 
 
 def test_only_regular_files_in_the_folder_are_read(tmp_path: Path) -> None:

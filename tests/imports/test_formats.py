@@ -28,7 +28,7 @@ def import_masks_of(found: AnnotationSet, folder: Path) -> dict[str, np.ndarray]
     account = report.account
     flow = account.flow("annotation")
     lost = sum(loss.count for loss in account.losses if loss.unit == "annotation" and loss.kind != "note")
-    assert flow.came == flow.went + lost
+    assert flow.inputs == flow.outputs + lost
     return {path.stem: np.asarray(Image.open(path)) for path in (folder / "masks").glob("*.png")}
 
 

@@ -214,6 +214,6 @@ def test_features_are_counted_and_a_box_without_features_is_an_error(
     server: TileServer, houses: Path, tmp_path: Path
 ) -> None:
     account = import_bbox(request(server), houses, tmp_path / "out", name="box").account
-    assert (account.flow("feature").came, account.flow("feature").went) == (1, 1)
+    assert (account.flow("feature").inputs, account.flow("feature").outputs) == (1, 1)
     with pytest.raises(ManifestError, match="no feature overlaps"):
         import_bbox(request(server, bbox=(20, 20, 20.1, 20.1)), houses, tmp_path / "far", name="box")

@@ -68,7 +68,7 @@ def test_ground_control_points_georeference_a_scene(tmp_path: Path) -> None:
     write_control_points(tmp_path / "bent/scenes/a.tif", 3e-7)
     write_features(tmp_path / "bent/labels.geojson", HOUSE)
     report, _ = import_folder(tmp_path / "bent")
-    assert report.account.flow("feature").went == 1
+    assert report.account.flow("feature").outputs == 1
     assert report.pixels["void"] > 0  # the warped image does not fill its bounding box
 
 

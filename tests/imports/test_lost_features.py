@@ -16,7 +16,7 @@ def test_features_without_geometry_outside_the_scene_or_without_a_pixel_are_coun
     report, masks = import_folder(tmp_path)
     assert sum((mask == 1).sum() for mask in masks.values()) == 400
     flow = report.account.flow("feature")
-    assert (flow.came, flow.went, report.account.exit_code) == (5, 1, 5)
+    assert (flow.inputs, flow.outputs, report.account.exit_code) == (5, 1, 5)
     assert reasons(report.account) == {
         "missing, empty or invalid geometry": (2, "lost"),
         "outside every scene": (1, "outside"),

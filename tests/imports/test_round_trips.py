@@ -76,9 +76,9 @@ def test_written_masks_are_imported_exactly_and_completely(form: str, data: st.D
         regions = write_set(form, masks, folder, polygons=polygons, split=split)
         account = import_set(form, folder, split).account
         back = {path.stem: values_of(path) for path in (folder / "back" / "masks").glob("*.png")}
-    assert (account.flow("image").came, account.flow("image").went) == (len(masks), len(masks))
+    assert (account.flow("image").inputs, account.flow("image").outputs) == (len(masks), len(masks))
     if form != "masks":
-        assert (account.flow("annotation").came, account.flow("annotation").went) == (regions, regions)
+        assert (account.flow("annotation").inputs, account.flow("annotation").outputs) == (regions, regions)
     assert len(back) == len(masks)
     for number, mask in enumerate(masks):
         assert (back[f"i{number}"] == mask).all()
@@ -142,4 +142,4 @@ def test_every_annotation_of_any_coco_file_is_imported_or_lost(annotations: list
             for x in account.losses
             if x.unit == unit and "crowds" not in x.reason and "inside another" not in x.reason
         )
-        assert flow.came == flow.went + gone, account.losses
+        assert flow.inputs == flow.outputs + gone, account.losses

@@ -25,7 +25,7 @@ def test_features_beyond_the_antimeridian_are_drawn_on_a_scene_that_crosses_it(
     write_scene(tmp_path / "scenes/a.tif", crs=crs, transform=transform)
     write_features(tmp_path / "labels.geojson", square(-179.998, 49.96 if crs == "EPSG:32660" else 49.995))
     report, _ = import_folder(tmp_path)
-    assert report.account.flow("feature").went == 1
+    assert report.account.flow("feature").outputs == 1
     assert report.pixels["building"] > 10
 
 

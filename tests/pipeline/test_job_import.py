@@ -116,7 +116,7 @@ def test_labels_are_imported_with_their_answers_and_a_second_import_changes_noth
     before = home.run
     again = home.bring(brought_folder)
     assert home.run == before
-    assert (again.account.flow("label").went, again.account.exit_code) == (2, 0)
+    assert (again.account.flow("label").outputs, again.account.exit_code) == (2, 0)
     # what the laptop did not label goes to the people here, and the answers of both are found
     home.keep(continue_labeling(home.run, home.context()))
     following = home.run.labeling_job
@@ -157,7 +157,7 @@ def test_the_runs_own_labels_stay_unless_replacing_is_requested(
 def test_an_import_from_a_bucket_equals_one_from_a_folder(home: Home, brought_folder: Path, bucket: str) -> None:
     S3(home.clients).upload_folder(brought_folder, f"s3://{bucket}/usb/{brought_folder.name}/")
     brought = home.bring(f"s3://{bucket}/usb/{brought_folder.name}/")
-    assert brought.account.flow("label").went == 2
+    assert brought.account.flow("label").outputs == 2
     assert len(agreement(home.run, home.context()).images) == 2
 
 
@@ -185,7 +185,7 @@ def test_other_bytes_with_the_same_name_are_not_imported(
     assert [loss.reason for loss in brought.account.losses if loss.kind == "lost"] == [
         "the run's image of this name has different bytes"
     ]
-    assert brought.account.flow("label").went == 1
+    assert brought.account.flow("label").outputs == 1
 
 
 def test_a_manifest_with_paths_outside_its_folder_reads_nothing_there(home: Home, brought_folder: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_mask_without_a_prediction_is_reported_and_not_scored(folders: Path) -
     assert result.missing == ("sub/b.png",)
     assert any("no prediction with its path or name, not scored; sub/b.png" in event.message for event in events)
     save(folders / "predictions/lonely.png", [[0]])
-    flows = {flow.unit: (flow.came, flow.went) for flow in scored(folders, "cat").account.flows}
+    flows = {flow.unit: (flow.inputs, flow.outputs) for flow in scored(folders, "cat").account.flows}
     assert flows == {"mask": (2, 1), "prediction": (2, 1)}
 
 

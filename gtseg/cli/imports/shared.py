@@ -125,7 +125,7 @@ def finish(
     if shortfall and not options.yes:
         unchanged = "; the run is unchanged" if options.upload else ""
         raise GtsegError(f"{shortfall}{unchanged}. To continue anyway, use --yes. {_first_loss(report)}")
-    if not any(flow.unit in LABEL_UNITS and flow.went for flow in report.account.flows):
+    if not any(flow.unit in LABEL_UNITS and flow.outputs for flow in report.account.flows):
         keep_run = keep_run or f"it has no labels, so the run keeps its labels; the images are in {report.folder}"
     if options.upload and keep_run:
         say(f"import: {keep_run}")

@@ -201,7 +201,7 @@ class Tally:
         columns = [_class_scores(m) for m in (self._all.others, self._all.consolidated, self._all.gold)]
         classes = [ClassAgreement(name, *scores) for name, *scores in zip(self.classes, *columns, strict=True)]
         images = sorted(self._images, key=lambda image: (_hardness(image), image.image))
-        return Agreement(tuple(images), tuple(_judge(workers)), tuple(classes), self.suggested)
+        return Agreement(tuple(images), tuple(_mark_outliers(workers)), tuple(classes), self.suggested)
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
@@ -236,7 +236,7 @@ def _class_scores(matrix: Matrix) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in iou(Counts.of(matrix))]
 
 
-def _judge(workers: Sequence[WorkerScore]) -> list[WorkerScore]:
+def _mark_outliers(workers: Sequence[WorkerScore]) -> list[WorkerScore]:
     """Mark workers who differ from the median worker; needs at least two workers."""
     times = [worker.seconds for worker in workers if worker.seconds is not None]
     scores = [worker.score for worker in workers if worker.score is not None]

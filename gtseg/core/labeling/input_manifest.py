@@ -221,7 +221,7 @@ def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
     headers = {}
     for line in body.splitlines():
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            seen = msgspec.json.decode(line, type=_Seen)
+            seen = msgspec.json.decode(line, type=_SideEntry)
             if seen.etag:
                 headers[seen.source_ref, seen.etag] = ImageHeader(
                     sys.intern(seen.format), seen.width, seen.height, sys.intern(seen.mode), seen.orientation
@@ -229,7 +229,7 @@ def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
     return headers
 
 
-class _Seen(msgspec.Struct, rename={"source_ref": "source-ref"}):
+class _SideEntry(msgspec.Struct, rename={"source_ref": "source-ref"}):
     """Return the header in a line of images.jsonl."""
 
     source_ref: str

@@ -65,7 +65,7 @@ class Refused:
 class Export:
     """Source of an export: class names (without background) and labeled objects, read on access.
 
-    `losses`: lines of the manifest without a label, `came`: all lines. `splits`: the dataset's split by line number.
+    `losses`: lines of the manifest without a label; `total`: number of all lines; `splits`: the dataset split by line.
     """
 
     manifest: str
@@ -73,7 +73,7 @@ class Export:
     lines: tuple[Labeled, ...]
     table: Classes
     s3: S3
-    came: int
+    total: int
     losses: tuple[Loss, ...]
     splits: dict[int, str] | None = None
 
@@ -227,7 +227,7 @@ def _account(source: Export, writer: Writer, refused: list[Refused], pixels: Cou
     losses += [Loss("class", "no pixel", repr(name)) for name in source.classes if not shares[name]]
     if pixels.get(VOID):
         shares[VOID_NAME] = pixels[VOID]
-    flows = [Flow("image", source.came, len(source.lines) - len(refused))]
+    flows = [Flow("image", source.total, len(source.lines) - len(refused))]
     if writer.regions:
         flows.append(Flow("region", writer.regions, writer.regions))
     return Account(tuple(flows), shares, merge_losses(losses))

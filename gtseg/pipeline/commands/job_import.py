@@ -72,8 +72,8 @@ def merge_job(
         staged = Path(folder)
         arrivals, losses = _receive(job, own, staged, base, context)
         merged = merge_lines(own.lines, own.label or f"{name}-ref", arrivals, replace=replace)
-        came = sum(line.state == "labeled" for line in job.lines)
-        account = _account(job, merged, arrivals, losses, came=came)
+        labels = sum(line.state == "labeled" for line in job.lines)
+        account = _account(job, merged, arrivals, losses, labels=labels)
         if account.shortfall and not insist:
             first = next((loss.text for loss in account.losses), "")
             raise GtsegError(f"{account.shortfall}; the run is unchanged. To continue anyway, use --yes. {first}")
@@ -342,14 +342,14 @@ def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) ->
     return arrivals, [losses[line.image] for line in job.lines if line.image in losses]
 
 
-def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, came: int) -> Account:
+def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, labels: int) -> Account:
     losses += [Loss("label", STAYS, arrivals[image].source_uri) for image in merged.stays]
     for line in job.lines:
         if line.state != "labeled":
             why = "failed there" if line.state == "failed" else "was not labeled there"
             losses.append(Loss("object", f"{why}: nothing to import", line.image, kind="note"))
-    went = len(merged.taken) + len(merged.there)
-    return Account((Flow("label", came, went),), losses=merge_losses(losses))
+    merged_labels = len(merged.taken) + len(merged.there)
+    return Account((Flow("label", labels, merged_labels),), losses=merge_losses(losses))
 
 
 def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], staged: Path) -> int:

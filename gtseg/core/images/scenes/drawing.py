@@ -41,7 +41,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """A planned turtle or boat: position, length in pixels, heading in radians."""
 
     kind: int
@@ -64,28 +64,28 @@ def draw_scene(number: int, *, seed: int = 0) -> Scene:
     rng = np.random.default_rng([seed, number])
     size = SIZES[rng.integers(len(SIZES))]
     picture, land = background(rng, size)
-    picture = _litter(rng, picture)
+    picture = _draw_distractors(rng, picture)
     mask = np.zeros(size, np.uint8)
-    things = _place_all(rng, size, _cast(rng, number))
-    for thing in things:
-        if thing.kind == BOAT and not thing.is_ashore(land) and rng.random() < 0.6:
-            picture = _wake(rng, picture, thing)
-    for thing in things:
-        _lay(rng, picture, mask, thing, murky=thing.kind == TURTLE and not thing.is_ashore(land))
-    return Scene(_expose(rng, picture), mask)
+    objects = _place_all(rng, size, _choose_classes(rng, number))
+    for item in objects:
+        if item.kind == BOAT and not item.is_ashore(land) and rng.random() < 0.6:
+            picture = _wake(rng, picture, item)
+    for item in objects:
+        _draw_object(rng, picture, mask, item, murky=item.kind == TURTLE and not item.is_ashore(land))
+    return Scene(_apply_exposure(rng, picture), mask)
 
 
-def _place_all(rng: np.random.Generator, size: tuple[int, int], kinds: list[int]) -> list[Thing]:
+def _place_all(rng: np.random.Generator, size: tuple[int, int], kinds: list[int]) -> list[SceneObject]:
     """Place objects without overlap; those that do not fit are dropped."""
-    things: list[Thing] = []
+    objects: list[SceneObject] = []
     for kind in kinds:
         length = float(rng.uniform(0.26, 0.5) if kind == TURTLE else rng.uniform(0.34, 0.7)) * min(size)
-        if (place := _free_place(rng, size, things, length)) is not None:
-            things.append(Thing(kind, *place, length, float(rng.uniform(0, 2 * math.pi))))
-    return things
+        if (place := _free_place(rng, size, objects, length)) is not None:
+            objects.append(SceneObject(kind, *place, length, float(rng.uniform(0, 2 * math.pi))))
+    return objects
 
 
-def _cast(rng: np.random.Generator, number: int) -> list[int]:
+def _choose_classes(rng: np.random.Generator, number: int) -> list[int]:
     """Return the classes of up to four objects: 1 turtle, 2 boat, about equally often; sometimes none."""
     if number % 17 == 16:
         return []
@@ -94,22 +94,24 @@ def _cast(rng: np.random.Generator, number: int) -> list[int]:
 
 
 def _free_place(
-    rng: np.random.Generator, size: tuple[int, int], things: list[Thing], length: float
+    rng: np.random.Generator, size: tuple[int, int], objects: list[SceneObject], length: float
 ) -> tuple[float, float] | None:
     """Return a free position (x, y); objects may partly leave the image."""
     height, width = size
     for _ in range(30):
         x, y = float(rng.uniform(0.08, 0.92)) * width, float(rng.uniform(0.08, 0.92)) * height
-        if all(math.hypot(x - t.x, y - t.y) > (t.length + length) * 0.5 for t in things):
+        if all(math.hypot(x - t.x, y - t.y) > (t.length + length) * 0.5 for t in objects):
             return x, y
     return None
 
 
-def _lay(rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], thing: Thing, *, murky: bool) -> None:
+def _draw_object(
+    rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], item: SceneObject, *, murky: bool
+) -> None:
     """Draw one object and its shadow into image and mask, in place."""
-    draw = turtle if thing.kind == TURTLE else boat
-    shift = thing.length * float(rng.uniform(0.03, 0.1))
-    parts = put(draw(rng), x=thing.x, y=thing.y, length=thing.length, turn=thing.turn)
+    draw = turtle if item.kind == TURTLE else boat
+    shift = item.length * float(rng.uniform(0.03, 0.1))
+    parts = put(draw(rng), x=item.x, y=item.y, length=item.length, turn=item.turn)
     window = window_of(parts, mask.shape, margin=3 * shift)
     parts = put(parts, x=-window[1].start, y=-window[0].start, length=1, turn=0)
     part, size = picture[window], mask[window].shape
@@ -120,7 +122,7 @@ def _lay(rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], th
     murk = float(rng.uniform(0.0, 0.28)) if murky else 0.0
     body = drawn[..., :3] / np.maximum(cover, 1e-3) * shade * (1 - murk) + part * murk
     picture[window] = part * (1 - cover) + body * cover
-    mask[window][np.asarray(raster(parts, size, body_only=True))[..., 3] > 127] = thing.kind
+    mask[window][np.asarray(raster(parts, size, body_only=True))[..., 3] > 127] = item.kind
 
 
 def _shadow(parts: list[Part], size: tuple[int, int], *, shift: float) -> NDArray[np.float32]:
@@ -131,7 +133,7 @@ def _shadow(parts: list[Part], size: tuple[int, int], *, shift: float) -> NDArra
     return light
 
 
-def _wake(rng: np.random.Generator, picture: Picture, thing: Thing) -> Picture:
+def _wake(rng: np.random.Generator, picture: Picture, item: SceneObject) -> Picture:
     """Draw the two foam lines behind a moving boat: water, not boat."""
     reach = float(rng.uniform(0.7, 1.6))
     arms = [
@@ -146,16 +148,16 @@ def _wake(rng: np.random.Generator, picture: Picture, thing: Thing) -> Picture:
     ]
     trail = np.array([[-0.48, -0.1], [-0.5 - reach, -0.05], [-0.5 - reach, 0.05], [-0.48, 0.1]])
     white = [Part(points, (255, 255, 255)) for points in (*arms, trail)]
-    parts = put(white, x=thing.x, y=thing.y, length=thing.length, turn=thing.turn)
+    parts = put(white, x=item.x, y=item.y, length=item.length, turn=item.turn)
     size = (picture.shape[0], picture.shape[1])
-    alpha = raster(parts, size).getchannel("A").filter(ImageFilter.GaussianBlur(thing.length * 0.03))
+    alpha = raster(parts, size).getchannel("A").filter(ImageFilter.GaussianBlur(item.length * 0.03))
     lace = np.clip(0.55 + 0.4 * noise(rng, size, coarse=12, octaves=3), 0, 1)
     foam = (np.asarray(alpha, np.float32) / 255 * lace * float(rng.uniform(0.5, 0.85)))[..., None]
     covered: Picture = picture * (1 - foam) + 250 * foam
     return covered
 
 
-def _litter(rng: np.random.Generator, picture: Picture) -> Picture:
+def _draw_distractors(rng: np.random.Generator, picture: Picture) -> Picture:
     """Draw rocks, weed and driftwood: neither class, so that color alone does not suffice."""
     parts = []
     height, width = picture.shape[:2]
@@ -210,7 +212,7 @@ def _litter(rng: np.random.Generator, picture: Picture) -> Picture:
     return picture * (1 - cover) + body * cover
 
 
-def _expose(rng: np.random.Generator, picture: Picture) -> NDArray[np.uint8]:
+def _apply_exposure(rng: np.random.Generator, picture: Picture) -> NDArray[np.uint8]:
     """Apply light, slight blur and grain, as a camera does."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
