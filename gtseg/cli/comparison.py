@@ -19,7 +19,7 @@ app = typer.Typer(rich_markup_mode=None)
 def compare(
     contenders: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Names of runs, or folders of predicted masks (index PNGs)."),
+        typer.Argument(metavar="RUN", help="Names of runs, or folders of predicted masks (index PNGs)."),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")] = Path("compare.html"),
     settings_file: SettingsFile = None,

@@ -39,14 +39,14 @@ WIDTH = 10
 REWRITE = "\r\033[K"
 """Return to the start of the line and clear it."""
 SIGNALED = 128
-ALREADY_SERVED = ("is already served at", "another server is using the data folder")
-"""Messages of `gtseg local exec` while the server of a killed demo is still shutting down."""
+FOLDER_IN_USE = 75
+"""Exit code of `gtseg local exec` while the server of a killed demo is still shutting down."""
 SHUTDOWN_SECONDS, PAUSE_SECONDS = 120.0, 3.0
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything goes.")] = Path("gtseg-demo"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("gtseg-demo"),
     images: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Your own images instead of generated scenes.")
     ] = None,
@@ -56,7 +56,7 @@ def demo(
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
-    train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 45.0,
+    train_seconds: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Time for training.")] = 45.0,
 ) -> None:
     """Run an example from images to a report in a few minutes, on this machine, without an AWS account.
 
@@ -118,7 +118,7 @@ def _run(project: Project, train_seconds: float) -> int:
         waited = 0.0
         while True:
             code, messages = _follow(command, Narrator(), log, project)
-            if not any(words in messages for words in ALREADY_SERVED) or waited >= SHUTDOWN_SECONDS:
+            if code != FOLDER_IN_USE or waited >= SHUTDOWN_SECONDS:
                 break
             if not waited:
                 show(

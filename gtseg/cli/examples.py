@@ -4,29 +4,30 @@ from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "init": (
-        "gtseg init --policies   # also the least-privilege IAM policies",
-        "gtseg init --policies   # also the least-privilege IAM policies",
+        "gtseg init",
+        "gtseg init cats/ --policies   # also least-privilege IAM policies",
     ),
     "run": ("gtseg run --yes", "gtseg run --settings cats/gtseg.toml --run second"),
     "status": ("gtseg status", "gtseg status --refresh --json"),
     "label": (
-        "gtseg label --dry-run         # print the CreateLabelingJob request; create nothing",
-        "gtseg label --continue        # a follow-up job for the images without a good mask",
+        "gtseg label --dry-run         # print the request; create nothing",
+        "gtseg label --continue        # images without a good mask",
         "gtseg label --prelabel NAME   # workers correct the masks of endpoint NAME",
     ),
     "watch": ("gtseg watch",),
     "dataset": (
         "gtseg dataset",
-        "gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest",
+        "gtseg dataset --manifest s3://bucket/job/manifests/output/output.manifest",
     ),
     "train": (
-        "gtseg train --dry-run         # print the CreateTrainingJob request; create nothing",
+        "gtseg train --dry-run         # print the request; create nothing",
         "gtseg train --set train.hyperparameters.epochs=30",
     ),
     "tune": ("gtseg tune --set tune.max_jobs=6",),
     "deploy": (
         "gtseg deploy",
-        "gtseg deploy --model s3://bucket/model.tar.gz --set deploy.image_uri=URI --set deploy.content_type=image/png",
+        "gtseg deploy --model s3://bucket/model.tar.gz --set deploy.image_uri=URI \\",
+        "    --set deploy.content_type=image/png",
     ),
     "evaluate": (
         "gtseg evaluate",
@@ -35,25 +36,27 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "predict": (
         "gtseg predict photos/ --output predicted/ --overlays",
-        "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ --instances 4   # without an endpoint",
+        "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ \\",
+        "    --instances 4",
     ),
     "report": (
         "gtseg report",
-        "gtseg report --export figures/   # charts as SVG, panels as PNG, tables as CSV",
+        "gtseg report --export figures/   # SVG charts, PNG panels, CSV tables",
     ),
     "import masks": ("gtseg import masks photos/ masks/ --colors colors.json",),
     "import tiles": (
         "gtseg import tiles images/ labels/ --config dataset.toml",
-        "gtseg import tiles --bbox 1.09,6.05,1.34,6.30 --zoom 15 --imagery 'https://tiles.example/{z}/{x}/{y}.jpg' \\",
-        "    --features osm.geojson --config config.json",
+        "gtseg import tiles --bbox 1.09,6.05,1.34,6.30 --zoom 15 \\",
+        "    --imagery 'https://tiles.example/{z}/{x}/{y}.jpg' --features osm.geojson \\",
+        "    --config config.json",
     ),
     "import geo": ("gtseg import geo PS-RGB/ geojson_buildings/ --chip 512",),
     "import coco": ("gtseg import coco photos/ instances.json",),
     "import yolo": ("gtseg import yolo dataset/",),
     "import cvat": ("gtseg import cvat images/ annotations.xml",),
     "import job": (
-        "gtseg import job usb/field-label-1/  # folder of the job, copied from the laptop with `aws s3 sync`",
-        "gtseg import job s3://field-data/survey/labeling/survey-label-1/ --replace",
+        "gtseg import job usb/field-label-1/   # copied with `aws s3 sync`",
+        "gtseg import job s3://field/survey/labeling/survey-label-1/ --replace",
     ),
     "import label-studio": ("gtseg import label-studio images/ project-1.json",),
     "export": ("gtseg export coco coco/", "gtseg export masks masks/ --split"),
@@ -68,8 +71,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "serve": ("gtseg serve",),
     "cleanup": ("gtseg cleanup --dry-run", "gtseg cleanup --orphans --yes"),
     "demo": (
-        "gtseg demo                                     # generated turtles and boats",
-        "gtseg demo out --images photos/ --masks masks/ # your own images; simulated workers copy the masks",
+        "gtseg demo                                       # generated images",
+        "gtseg demo out --images photos/ --masks masks/   # your own images",
     ),
     "local up": (
         "gtseg local up",

@@ -24,7 +24,9 @@ class ExportOptions:
     manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of the run's.")] = (
         None
     )
-    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None
+    label_attribute: Annotated[
+        str | None, typer.Option(metavar="ATTRIBUTE", help="Label attribute, if the manifest has several.")
+    ] = None
     images: Annotated[bool, typer.Option("--images/--no-images", help="Also write the images.")] = True
     polygons: Annotated[bool, typer.Option(help="COCO, CVAT: polygons instead of run lengths.")] = False
     split: Annotated[

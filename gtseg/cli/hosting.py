@@ -110,14 +110,14 @@ class OnTheMap:
 @app.command()
 @grouped
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Images, folders or s3:// prefixes.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Images, folders or s3:// prefixes.")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix for the masks.")],
     project: ProjectOptions,
     results: Results,
     on_the_map: OnTheMap,
     in_batch: InBatch,
     spending: Spending,
-    endpoint: Annotated[str | None, typer.Option(help="Any endpoint instead of the run's.")] = None,
+    endpoint: Annotated[str | None, typer.Option(metavar="ENDPOINT", help="Any endpoint instead of the run's.")] = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="URI", help="With --batch: any model.tar.gz in S3 instead of the run's."),

@@ -17,8 +17,8 @@ FILES = {"gtseg.toml": "gtseg.toml", "template.liquid": "template.liquid"}
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder to write to (default: here).")] = Path(),
-    name: Annotated[str | None, typer.Option(help="Project name (default: the folder's name).")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write to.")] = Path(),
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Project name [default: the folder's name].")] = None,
     policies: Annotated[
         bool, typer.Option("--policies", help="Also write the least-privilege IAM policies of this project.")
     ] = False,

@@ -100,8 +100,8 @@ def watch(
 def jobs(
     settings_file: SettingsFile = None,
     run_name: RunName = None,
-    contains: Annotated[str | None, typer.Option(help="Only jobs whose names contain this.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    contains: Annotated[str | None, typer.Option(metavar="TEXT", help="Only jobs whose names contain this.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most this many, newest first.")] = 50,
     whole_account: Annotated[
         bool, typer.Option("--all", help="List jobs of the whole account, not only of this run.")
     ] = False,

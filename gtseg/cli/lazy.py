@@ -31,6 +31,7 @@ class LazyGroup(TyperGroup):
         loaded = get_group(self.load(cmd_name))
         command = loaded.commands.get(cmd_name, loaded)
         add_examples(command, cmd_name, self.examples)
+        add_short_help(command)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -59,6 +60,14 @@ def add_examples(command: Any, path: str, examples: Mapping[str, Sequence[str]])
         command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
     for name, inner in getattr(command, "commands", {}).items():
         add_examples(inner, f"{path} {name}", examples)
+
+
+def add_short_help(command: Any) -> None:
+    """Show the whole first sentence of each subcommand's help in the list of subcommands, instead of its beginning."""
+    for inner in getattr(command, "commands", {}).values():
+        first = " ".join((inner.help or "").split("\n\n")[0].split())
+        inner.short_help = inner.short_help or first.split(". ")[0].removesuffix(".") + "."
+        add_short_help(inner)
 
 
 def group(

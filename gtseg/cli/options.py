@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", metavar="FILE", help="Settings file (default: gtseg.toml here, or $GTSEG_SETTINGS)."),
+    typer.Option("--settings", metavar="FILE", help="Settings file [default: gtseg.toml here, or $GTSEG_SETTINGS]."),
 ]
 RunName = Annotated[
-    str | None, typer.Option("--run", metavar="NAME", help="Name of the run (default: the project's name).")
+    str | None, typer.Option("--run", metavar="NAME", help="Name of the run [default: the project's name].")
 ]
 Set = Annotated[
     list[str] | None,
@@ -129,10 +129,13 @@ class SourceOptions:
     """Source of the labels, if not the run's own."""
 
     job: Annotated[
-        str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
+        str | None,
+        typer.Option(metavar="JOB", help="Any labeling job of this account and region instead of the run's."),
     ] = None
     manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")] = None
-    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None
+    label_attribute: Annotated[
+        str | None, typer.Option(metavar="ATTRIBUTE", help="Label attribute, if the manifest has several.")
+    ] = None
 
     def source(self) -> LabelSource:
         from gtseg.pipeline.run import LabelSource

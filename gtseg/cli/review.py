@@ -98,7 +98,8 @@ def verify(
 def agreement(
     project: ProjectOptions,
     job: Annotated[
-        str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
+        str | None,
+        typer.Option(metavar="JOB", help="Any labeling job of this account and region instead of the run's."),
     ] = None,
     gold: Annotated[
         str | None,
@@ -106,7 +107,7 @@ def agreement(
             metavar="DIR", help="Folder of known masks, <image>.png with class indices; workers are scored by them."
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Number of hardest images to list.")] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Number of hardest images to list.")] = 10,
 ) -> None:
     """Measure how well the workers agree, per worker, class and image; list slow workers, outliers and hard images.
 

@@ -7,6 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+IN_USE_CODE = 75
+"""Exit code of `gtseg local up` and `exec` if another server uses the data folder (EX_TEMPFAIL of sysexits.h)."""
+
+
+class FolderInUse(RuntimeError):
+    """Another server uses the data folder. The command can be repeated when that server has ended."""
+
 
 class ServiceError(Exception):
     """An AWS error response. Clients dispatch on `code`; `status` is the HTTP status.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gtseg.local.environment import Serving, environment, find_certificate, find_serving, is_served, variables
+from gtseg.local.errors import IN_USE_CODE, FolderInUse
 from gtseg.local.options import ServerOptions
 from gtseg.local.terminal import show_warnings
 
@@ -46,10 +47,11 @@ def serve_here(
     region: str,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; print the variables to export once the server accepts requests."""
+    """Serve until SIGINT or SIGTERM; print the variables to export once the server accepts requests.
 
+    Raises ServiceError, OSError if the server cannot start.
+    """
     from gtseg.local.embedded import Embedded
-    from gtseg.local.errors import ServiceError
     from gtseg.local.server import serve
 
     def announce(embedded: Embedded) -> None:
@@ -64,10 +66,7 @@ def serve_here(
 
     show_warnings()
     _end_with_parent()
-    try:
-        serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)
-    except ServiceError as error:
-        raise RuntimeError(error.message) from None
+    serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)
 
 
 def export_lines(serving: Serving, folder: Path, region: str, *, options: Options) -> list[str]:
@@ -226,7 +225,7 @@ def execute(command: Sequence[str], folder: Path, *, options: ServerOptions, reg
     Return the command's exit code.
 
     127: not found, 126: not executable, 128+n: terminated by signal n. Raises RuntimeError if the server does not
-    start.
+    start, FolderInUse if another server uses the folder.
     """
     with hold_server(folder, options=options, region=region) as (serving, ends_with_command):
         env = environment(os.environ, serving, folder, region=region)
@@ -241,7 +240,7 @@ def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterato
     serving = find_serving(folder)
     if serving is not None:
         if options != ServerOptions():
-            raise RuntimeError(
+            raise FolderInUse(
                 f"{folder} is already served at {serving.url} with its own options. Stop that server first, or omit "
                 "--train-seconds, --faults, --max-jobs, --outline-model and --crowd-*."
             )
@@ -279,7 +278,10 @@ def start_server(folder: Path, *, options: ServerOptions, region: str) -> tuple[
 
 
 def _await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Serving:
-    """Wait until the child serves the folder. Raises RuntimeError with its last output if it does not."""
+    """Wait until the child serves the folder.
+
+    Raises RuntimeError with its last output if it does not, FolderInUse if another server uses the folder.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         serving = find_serving(folder)
@@ -289,7 +291,8 @@ def _await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Se
             break
         time.sleep(0.02)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    raise RuntimeError(f"The server did not start: {' '.join(last) or 'no output'} (see {log})")
+    problem = f"The server did not start: {' '.join(last) or 'no output'} (see {log})"
+    raise FolderInUse(problem) if child.poll() == IN_USE_CODE else RuntimeError(problem)
 
 
 def _stop_server(child: subprocess.Popen[bytes]) -> None:

@@ -45,11 +45,17 @@ MASKS_HELP = (
     "0 and 255 have one class."
 )
 DROP_VOID_HELP = "In jobs without a label named void, void becomes background."
-Workers = Annotated[int, typer.Option(min=1, max=100, help="Number of simulated workers.")]
+Workers = Annotated[int, typer.Option(metavar="N", min=1, max=100, help="Number of simulated workers.")]
 ErrorFraction = Annotated[
-    float, typer.Option(min=0, max=1, help="Fraction of the marked area that each worker gets wrong; 0: exact masks.")
+    float,
+    typer.Option(
+        metavar="FRACTION",
+        min=0,
+        max=1,
+        help="Fraction of the marked area that each worker gets wrong; 0: exact masks.",
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Random seed of the errors.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Random seed of the errors.")]
 LabelValues = Annotated[
     str,
     typer.Option(
@@ -64,12 +70,16 @@ VoidValue = Annotated[int | None, typer.Option(min=0, max=255, metavar="VALUE", 
 class CrowdOptions:
     """Behavior of a crowd of simulated workers; `ServerOptions` has most of it under the prefix crowd_."""
 
-    masks: Annotated[Path, typer.Option(help=f"Folder of index masks. {MASKS_HELP}")]
+    masks: Annotated[Path, typer.Option(metavar="FOLDER", help=f"Folder of index masks. {MASKS_HELP}")]
     workers: Workers = 3
     error: ErrorFraction = 0.05
     seed: Seed = 0
-    decline: Annotated[float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")] = 0.0
-    slow: Annotated[float, typer.Option(min=0, help="Mean seconds per task; varies between workers.")] = 0.0
+    decline: Annotated[
+        float, typer.Option(metavar="FRACTION", min=0, max=1, help="Fraction of tasks that each worker declines.")
+    ] = 0.0
+    slow: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Mean seconds per task; varies between workers.")
+    ] = 0.0
     label_values: LabelValues = ""
     void: VoidValue = None
     drop_void: Annotated[bool, typer.Option("--drop-void", help=DROP_VOID_HELP)] = False
@@ -81,10 +91,12 @@ class ServerOptions:
 
     train_seconds: Annotated[
         float | None,
-        typer.Option(help="Time limit of a training job in seconds. Default: none."),
+        typer.Option(metavar="SECONDS", help="Time limit of a training job in seconds. Default: none."),
     ] = None
-    faults: Annotated[Path | None, typer.Option(help="TOML or JSON file of faults to inject (for tests).")] = None
-    max_jobs: Annotated[int, typer.Option(min=1, help="Training jobs that run concurrently.")] = 1
+    faults: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML or JSON file of faults to inject (for tests).")
+    ] = None
+    max_jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Training jobs that run concurrently.")] = 1
     outline_model: Annotated[
         list[Path] | None,
         typer.Option(
@@ -96,6 +108,7 @@ class ServerOptions:
     automated_objects: Annotated[
         int,
         typer.Option(
+            metavar="N",
             min=20,
             help="Minimum data objects of an automated labeling job. The default is Ground Truth's; `gtseg label` "
             "never sends fewer.",
@@ -103,7 +116,9 @@ class ServerOptions:
     ] = 1250
     crowd_masks: Annotated[
         Path | None,
-        typer.Option(help=f"Folder of index masks: simulated workers label every job that starts. {MASKS_HELP}"),
+        typer.Option(
+            metavar="FOLDER", help=f"Folder of index masks: simulated workers label every job that starts. {MASKS_HELP}"
+        ),
     ] = None
     crowd_workers: Workers = CrowdOptions.workers
     crowd_error: ErrorFraction = CrowdOptions.error

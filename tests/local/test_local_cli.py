@@ -111,14 +111,14 @@ def test_exec_uses_a_running_server_and_leaves_it_running(up: Any) -> None:
     marked = run("exec", "--data", str(folder), "--", "printenv", "GTSEG_LOCAL_EXEC")
     assert (marked.returncode, marked.stdout) == (1, "")  # it does not end with this command
     refused = run("exec", "--data", str(folder), "--train-seconds", "5", "--", "true")
-    assert refused.returncode == 1
+    assert refused.returncode == 75
     assert "already served" in refused.stderr
 
 
 def test_a_second_server_on_the_same_folder_is_refused_in_one_line(up: Any) -> None:
     folder, _, _ = up()
     done = run("up", "--data", str(folder), "--port", "0")
-    assert done.returncode == 1
+    assert done.returncode == 75
     assert "another server is using the data folder" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -27,13 +27,15 @@ Images = Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")
 def yolo(
     folder: Annotated[
         str,
-        typer.Argument(help="Folder or s3:// prefix of the dataset (data.yaml, images/, labels/), or of images."),
+        typer.Argument(
+            metavar="FOLDER", help="Folder or s3:// prefix of the dataset (data.yaml, images/, labels/), or of images."
+        ),
     ],
     options: ImportOptions,
     project: ProjectOptions,
     label_files: Annotated[
         Path | None,
-        typer.Argument(help="Folder of label files [default: where YOLO finds them]."),
+        typer.Argument(metavar="LABEL_FILES", help="Folder of label files [default: where YOLO finds them]."),
     ] = None,
     labels: Labels = None,
 ) -> None:
@@ -60,7 +62,9 @@ def yolo(
 @grouped
 def cvat(
     images: Images,
-    annotations: Annotated[Path, typer.Argument(help='annotations.xml of an export as "CVAT for images 1.1".')],
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help='annotations.xml of an export as "CVAT for images 1.1".')
+    ],
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
@@ -77,7 +81,9 @@ def cvat(
 @grouped
 def label_studio(
     images: Images,
-    annotations: Annotated[Path, typer.Argument(help="JSON or JSON-MIN export of Label Studio.")],
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="JSON or JSON-MIN export of Label Studio.")
+    ],
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:

@@ -19,8 +19,10 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 @grouped
 def coco(
-    images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
-    annotations: Annotated[Path, typer.Argument(help="COCO JSON with images, annotations and categories.")],
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.")],
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANNOTATIONS", help="COCO JSON with images, annotations and categories.")
+    ],
     options: ImportOptions,
     project: ProjectOptions,
     crowds: Annotated[

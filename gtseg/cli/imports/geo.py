@@ -26,18 +26,25 @@ app = typer.Typer(rich_markup_mode=None)
 class ClassOptions:
     """Classes of the features."""
 
-    label: Annotated[str, typer.Option(help="Name of the single class of all features.")] = "building"
-    class_attribute: Annotated[str | None, typer.Option(help="Attribute whose values are the classes.")] = None
-    config: Annotated[Path | None, typer.Option(help='JSON with "classes": name, filter, buffer (in map units).')] = (
-        None
-    )
+    label: Annotated[str, typer.Option(metavar="LABEL", help="Name of the single class of all features.")] = "building"
+    class_attribute: Annotated[
+        str | None, typer.Option(metavar="ATTRIBUTE", help="Attribute whose values are the classes.")
+    ] = None
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help='JSON with "classes": name, filter, buffer (in map units).')
+    ] = None
     date_attribute: Annotated[
         str | None,
-        typer.Option(help="Attribute with a polygon's date; an image takes the polygons of the date in its name."),
+        typer.Option(
+            metavar="ATTRIBUTE",
+            help="Attribute with a polygon's date; an image takes the polygons of the date in its name.",
+        ),
     ] = None
     features_crs: Annotated[
         str | None,
-        typer.Option(help="Coordinate reference system of the features, overriding their own: EPSG:4326."),
+        typer.Option(
+            metavar="CRS", help="Coordinate reference system of the features, overriding their own: EPSG:4326."
+        ),
     ] = None
 
 
@@ -45,20 +52,24 @@ class ClassOptions:
 class ChipOptions:
     """Conversion of scenes to 8-bit chips."""
 
-    chip: Annotated[int, typer.Option(help="Side of a chip in pixels.")] = 512
-    overlap: Annotated[int, typer.Option(help="Overlap of neighboring chips in pixels.")] = 0
-    bands: Annotated[str | None, typer.Option(help="One or three band numbers: 3,2,1.")] = None
-    percentiles: Annotated[str, typer.Option(help="Percentiles that become black and white.")] = "2,98"
+    chip: Annotated[int, typer.Option(metavar="PIXELS", help="Side of a chip in pixels.")] = 512
+    overlap: Annotated[int, typer.Option(metavar="PIXELS", help="Overlap of neighboring chips in pixels.")] = 0
+    bands: Annotated[str | None, typer.Option(metavar="BANDS", help="One or three band numbers: 3,2,1.")] = None
+    percentiles: Annotated[str, typer.Option(metavar="LOW,HIGH", help="Percentiles that become black and white.")] = (
+        "2,98"
+    )
     decibels: Annotated[bool, typer.Option("--db", help="SAR: convert amplitudes to decibels before the stretch.")] = (
         False
     )
     nodata: Annotated[
         float | None,
-        typer.Option(help="No-data value of files that declare none; pixels with it in every band are void."),
+        typer.Option(
+            metavar="VALUE", help="No-data value of files that declare none; pixels with it in every band are void."
+        ),
     ] = None
     all_touched: Annotated[bool, typer.Option(help="Burn every pixel that a polygon touches.")] = False
     background_ratio: Annotated[
-        float | None, typer.Option(min=0, help="Empty chips per labeled one (default: all).")
+        float | None, typer.Option(metavar="RATIO", min=0, help="Empty chips per labeled one [default: all].")
     ] = None
     bbox: BBox = None
     like: Annotated[
@@ -73,13 +84,15 @@ class ChipOptions:
 @app.command()
 @grouped
 def geo(
-    images: Annotated[str, typer.Argument(help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")
+    ],
     classes: ClassOptions,
     chips: ChipOptions,
     options: ImportOptions,
     project: ProjectOptions,
     features: Annotated[
-        str | None, typer.Argument(help="GeoJSON or shapefile, or a folder with one per image.")
+        str | None, typer.Argument(metavar="FEATURES", help="GeoJSON or shapefile, or a folder with one per image.")
     ] = None,
 ) -> None:
     """Import GeoTIFFs of any bands and bit depth with polygons, such as SpaceNet footprints or shapefiles."""

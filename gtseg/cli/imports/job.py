@@ -29,9 +29,13 @@ def job(
     replace: Annotated[bool, typer.Option("--replace", help="Replace the labels that the run has.")] = False,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the labels in the run [default: the job's name with a suffix]."),
+        typer.Option(
+            "--name", metavar="NAME", help="Name of the labels in the run [default: the job's name with a suffix]."
+        ),
     ] = None,
-    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None,
+    label_attribute: Annotated[
+        str | None, typer.Option(metavar="ATTRIBUTE", help="Label attribute, if the manifest has several.")
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Continue even if less than half of the labels arrive.")
     ] = False,

@@ -36,8 +36,9 @@ class MeaningOptions:
     colors: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help='JSON or TOML table: {"road": "#ff0000", "water": 3}; also a SageMaker label map, '
-            "CVAT's labelmap.txt, RoboSat's or neat-EO's TOML."
+            "CVAT's labelmap.txt, RoboSat's or neat-EO's TOML.",
         ),
     ] = None
     as_indices: Annotated[
@@ -66,8 +67,10 @@ class MeaningOptions:
 @app.command()
 @grouped
 def masks(
-    images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
-    masks: Annotated[str, typer.Argument(help="Folder or s3:// prefix of masks; may be the folder of the images.")],
+    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.")],
+    masks: Annotated[
+        str, typer.Argument(metavar="MASKS", help="Folder or s3:// prefix of masks; may be the folder of the images.")
+    ],
     meaning: MeaningOptions,
     options: ImportOptions,
     project: ProjectOptions,

@@ -32,12 +32,12 @@ class ImportOptions:
 
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the import (default: imports/NAME)."),
+        typer.Option("--out", metavar="DIR", help="Folder of the import [default: imports/NAME]."),
     ] = None
-    name: Annotated[str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")] = (
-        None
-    )
-    limit: Annotated[int | None, typer.Option(help="Import only the first N images.", min=1)] = None
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the import; its label attribute is NAME-ref.")
+    ] = None
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Import only the first N images.", min=1)] = None
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Also follow links that lead out of the folder.")
     ] = False

@@ -39,17 +39,24 @@ class BoxOptions:
     """Options of a box of a slippy map, whose tiles are downloaded and labeled from features."""
 
     bbox: BBox = None
-    zoom: Annotated[int | None, typer.Option(min=0, max=30, help="With --bbox: zoom level of the tiles.")] = None
+    zoom: Annotated[
+        int | None, typer.Option(metavar="ZOOM", min=0, max=30, help="With --bbox: zoom level of the tiles.")
+    ] = None
     imagery: Annotated[
         str | None, typer.Option(metavar="URL", help="With --bbox: URL with {z}, {x}, {y}, {token}.")
     ] = None
     features: Annotated[
-        Path | None, typer.Option(help="With --bbox: GeoJSON or shapefile, such as an OpenStreetMap extract.")
+        Path | None,
+        typer.Option(metavar="FILE", help="With --bbox: GeoJSON or shapefile, such as an OpenStreetMap extract."),
     ] = None
-    token: Annotated[str, typer.Option(envvar="GTSEG_IMAGERY_TOKEN", help="Imagery token.", show_default=False)] = ""
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", envvar="GTSEG_IMAGERY_TOKEN", help="Imagery token.", show_default=False)
+    ] = ""
     background_ratio: Annotated[
         float | None,
-        typer.Option(min=0, help="With --bbox: empty tiles per labeled one (default: the config's, else 1)."),
+        typer.Option(
+            metavar="RATIO", min=0, help="With --bbox: empty tiles per labeled one [default: the config's, else 1]."
+        ),
     ] = None
 
     @property
@@ -64,13 +71,17 @@ def tiles(
     options: ImportOptions,
     project: ProjectOptions,
     images: Annotated[
-        str | None, typer.Argument(help="Label Maker's folder, or RoboSat's folder of image tiles.")
+        str | None, typer.Argument(metavar="IMAGES", help="Label Maker's folder, or RoboSat's folder of image tiles.")
     ] = None,
-    label_tiles: Annotated[str | None, typer.Argument(help="RoboSat's folder of label tiles.")] = None,
-    config: Annotated[Path | None, typer.Option(help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")] = None,
+    label_tiles: Annotated[
+        str | None, typer.Argument(metavar="LABEL_TILES", help="RoboSat's folder of label tiles.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")
+    ] = None,
     labels: Labels = None,
     group: Annotated[
-        int, typer.Option(help="Keep blocks of N x N neighboring tiles together in the split.", min=1)
+        int, typer.Option(metavar="N", help="Keep blocks of N x N neighboring tiles together in the split.", min=1)
     ] = 1,
 ) -> None:
     """Import slippy-map tiles of Label Maker or RoboSat, or download the tiles of a box and label them from

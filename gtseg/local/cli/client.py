@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.local.errors import ServiceError
+from gtseg.local.errors import IN_USE_CODE, FolderInUse, ServiceError
 from gtseg.local.terminal import show
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Data folder. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
+    typer.Option("--data", metavar="DIR", help="Data folder. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
 ]
 
 
@@ -40,6 +40,12 @@ def fail(message: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code of a command that an error ends."""
+    is_in_use = isinstance(error, FolderInUse) or (isinstance(error, ServiceError) and error.code == "DataFolderInUse")
+    return IN_USE_CODE if is_in_use else 1
+
+
 def _find_own_server(data: Path | None) -> Serving | None:
     """Return the running server of the data folder, after it has proved its identity; None if there is none."""
     from gtseg.local.environment import find_serving
@@ -54,7 +60,7 @@ def require_own_server(data: Path | None) -> Serving:
     """Return the running server of the data folder. Raises typer.Exit 3 if there is none."""
     serving = _find_own_server(data)
     if serving is None:
-        raise fail("No server is running on this data folder. Start it with `gtseg local up`.", 3)
+        raise fail(f"No server is running on the data folder {find_folder(data)}. Start it with `gtseg local up`.", 3)
     return serving
 
 

@@ -19,7 +19,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("backup")
 def back_up_folder(
-    target: Annotated[Path, typer.Argument(help="New folder for the backup, outside the data folder.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="New folder for the backup, outside the data folder.")
+    ],
     data: Data = None,
 ) -> None:
     """Back up the data folder; works while the server is running.
@@ -38,7 +40,7 @@ def back_up_folder(
 
 @app.command("restore")
 def restore_folder(
-    source: Annotated[Path, typer.Argument(help="A folder created by `gtseg local backup`.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A folder created by `gtseg local backup`.")],
     data: Data = None,
 ) -> None:
     """Restore a backup to the data folder, which must be missing or empty.
@@ -67,7 +69,10 @@ def check_data_folder(
     ] = False,
     place: Annotated[
         list[str] | None,
-        typer.Option(help="With --s3: s3://bucket/prefix to check. Repeatable. [default: those of the server's jobs]"),
+        typer.Option(
+            metavar="URI",
+            help="With --s3: s3://bucket/prefix to check. Repeatable. [default: those of the server's jobs]",
+        ),
     ] = None,
     data: Data = None,
 ) -> None:

@@ -41,13 +41,13 @@ def examine_outlines(
 
 @app.command("profile")
 def show_profile(
-    name: Annotated[str, typer.Argument(help="Name of the AWS profile, e.g. labels.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the AWS profile, e.g. labels.")],
     write: Annotated[
         bool, typer.Option("--write", help="Write the sections into the two files instead of printing them.")
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(help="Public address of this server, e.g. https://label.local."),
+        typer.Option(metavar="URL", help="Public address of this server, e.g. https://label.local."),
     ] = None,
     data: Data = None,
 ) -> None:

@@ -24,7 +24,7 @@ def crowd(
     data: Data = None,
     url: Annotated[
         str | None,
-        typer.Option(help="Server URL, with $GTSEG_OWNER_TOKEN. Default: the data folder's server."),
+        typer.Option(metavar="URL", help="Server URL, with $GTSEG_OWNER_TOKEN. Default: the data folder's server."),
     ] = None,
 ) -> None:
     """Label all jobs with simulated workers until Ctrl-C.
@@ -58,14 +58,14 @@ def crowd(
 
 @worker_app.command("add")
 def add_worker(
-    name: Annotated[str, typer.Argument(help="The worker's name.")],
-    team: Annotated[str, typer.Option(help="Workteam, see `aws sagemaker list-workteams`.")] = "gtseg",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The worker's name.")],
+    team: Annotated[str, typer.Option(metavar="TEAM", help="Workteam, see `aws sagemaker list-workteams`.")] = "gtseg",
     renew: Annotated[
         bool, typer.Option(help="Issue a new token for an existing worker; the old one becomes invalid.")
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(help="Public address of this server, e.g. https://label.local."),
+        typer.Option(metavar="URL", help="Public address of this server, e.g. https://label.local."),
     ] = None,
     data: Data = None,
 ) -> None:
@@ -100,7 +100,7 @@ def pause_worker(
 
 @app.command("owner")
 def show_owner_link(
-    at: Annotated[str | None, typer.Option(help="Public address of this server.")] = None,
+    at: Annotated[str | None, typer.Option(metavar="URL", help="Public address of this server.")] = None,
     data: Data = None,
 ) -> None:
     """Print the link to the owner's pages: progress, workers, agreement, all answers."""

@@ -8,30 +8,36 @@ from typing import Annotated, Any
 
 import typer
 
-from gtseg.local.cli.client import Data, explain, fail, find_folder
+from gtseg.local.cli.client import Data, exit_code_of, explain, fail, find_folder
 from gtseg.local.errors import ServiceError
 from gtseg.local.option_groups import grouped
 from gtseg.local.options import ServerOptions
 
 app = typer.Typer(rich_markup_mode=None)
-Region = Annotated[str, typer.Option(help="AWS region of the server.")]
+Region = Annotated[str, typer.Option(metavar="REGION", help="AWS region of the server.")]
 
 
 @dataclass(frozen=True)
 class ListenOptions:
     """Network address, TLS and proxies of a server."""
 
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 or :: admit other machines.")] = "127.0.0.1"
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free port.")] = 4566
-    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate, to serve HTTPS (with --tls-key).")] = None
-    tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 or :: admit other machines.")
+    ] = "127.0.0.1"
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="Port; 0: any free port.")] = 4566
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM certificate, to serve HTTPS (with --tls-key).")
+    ] = None
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM private key of --tls-cert.")] = None
     name: Annotated[
         list[str] | None,
-        typer.Option(help="Host name of the server, e.g. label.local. Repeatable."),
+        typer.Option(metavar="HOST", help="Host name of the server, e.g. label.local. Repeatable."),
     ] = None
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(help="Address or network of a proxy whose X-Forwarded-For is trusted. Repeatable."),
+        typer.Option(
+            metavar="ADDRESS", help="Address or network of a proxy whose X-Forwarded-For is trusted. Repeatable."
+        ),
     ] = None
 
     @property
@@ -56,10 +62,13 @@ class StorageOptions:
     ] = ""
     s3_profile: Annotated[
         str,
-        typer.Option(help="AWS profile for --s3. Default: as for every AWS client (environment, instance role, SSO)."),
+        typer.Option(
+            metavar="PROFILE",
+            help="AWS profile for --s3. Default: as for every AWS client (environment, instance role, SSO).",
+        ),
     ] = ""
     cache_gb: Annotated[
-        float, typer.Option(min=0, help="With --s3: maximum size of the disk cache, in 10^9 bytes.")
+        float, typer.Option(metavar="GB", min=0, help="With --s3: maximum size of the disk cache, in 10^9 bytes.")
     ] = 10.0
     only: Annotated[
         str,
@@ -107,7 +116,10 @@ def up(
     data: Data = None,
     region: Region = "us-east-1",
 ) -> None:
-    """Run the server in the foreground; print the environment variables to export."""
+    """Run the server in the foreground; print the environment variables to export.
+
+    Exit code 75: another server uses the data folder.
+    """
     from gtseg.local.embedded import Options
     from gtseg.local.execute import serve_here
 
@@ -125,7 +137,7 @@ def up(
     try:
         serve_here(find_folder(data), listen.host, listen.port, options=options, region=region, tls=tls)
     except (OSError, RuntimeError, ServiceError) as error:
-        raise fail(explain(error), 1) from None
+        raise fail(explain(error), exit_code_of(error)) from None
 
 
 def check(server: ServerOptions) -> ServerOptions:
@@ -151,17 +163,20 @@ def _check_networks(texts: list[str]) -> tuple[str, ...]:
 @app.command(context_settings={"allow_interspersed_args": False})
 @grouped
 def exec(
-    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command and its arguments, after --.")],
     server: ServerOptions,
     data: Data = None,
     region: Region = "us-east-1",
 ) -> None:
-    """Start the embedded AWS, run a command against it, stop it, and exit with the command's exit code."""
+    """Start the embedded AWS, run a command against it, stop it, and exit with the command's exit code.
+
+    Exit code 75: another server, with other options, uses the data folder.
+    """
     from gtseg.local.execute import execute
 
     options = check(server)
     try:
         code = execute(command, find_folder(data), options=options, region=region)
     except (OSError, RuntimeError, ServiceError) as error:
-        raise fail(explain(error), 1) from None
+        raise fail(explain(error), exit_code_of(error)) from None
     raise typer.Exit(code)
