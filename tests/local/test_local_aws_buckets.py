@@ -1,4 +1,4 @@
-"""`--s3 aws`: access points, regions, accounts, keys and versions, at the host names of AWS (tests/aws_hosts.py)."""
+"""`--s3 aws` at the host names of AWS (tests/aws_hosts.py): access points, regions, accounts, KMS keys."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY = "images/a b+é.jpg"
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AWSHosts]:
-    """AWS with a bucket in each of two regions and an access point, for a server with keys of its own account."""
+    """AWS with a bucket in each of two regions and an access point, for a server with keys of the same account."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("proxy")]:
         monkeypatch.delenv(name)
     with AWSHosts(tmp_path) as hosts:
@@ -52,7 +52,7 @@ def objects(hosts: AWSHosts, tmp_path: Path) -> Iterator[BucketObjects]:
 
 
 def asked(hosts: AWSHosts) -> list[tuple[str, str]]:
-    """(method and host, region of the signature) of every request, which this forgets."""
+    """Return (method and host, region of the signature) of every request since the last call."""
     seen = [(f"{request.method} {request.host}", request.region) for request in hosts.seen]
     hosts.seen.clear()
     return seen
@@ -61,9 +61,7 @@ def asked(hosts: AWSHosts) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- addresses
 
 
-def test_an_access_point_is_asked_at_its_own_host_and_signed_for_its_region(
-    hosts: AWSHosts, objects: BucketObjects
-) -> None:
+def test_requests_to_an_access_point_use_its_host_and_region(hosts: AWSHosts, objects: BucketObjects) -> None:
     hosts.put("far", KEY, b"photograph")
     assert objects.get(POINT, KEY) == b"photograph"
     assert [info.key for info in objects.list(POINT, "images/")] == [KEY]
@@ -76,7 +74,7 @@ def test_an_access_point_is_asked_at_its_own_host_and_signed_for_its_region(
 
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2"])
-def test_buckets_of_other_regions_are_found_and_asked_there_from_then_on(
+def test_the_region_of_a_bucket_is_found_once_and_then_used(
     hosts: AWSHosts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, region: str
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
@@ -102,14 +100,16 @@ def test_buckets_of_other_regions_are_found_and_asked_there_from_then_on(
         f"arn:aws:s3:eu-west-1:{ACCOUNT}:accesspoint/not_a_host",
     ],
 )
-def test_an_arn_that_cannot_be_asked_is_refused_alone(hosts: AWSHosts, objects: BucketObjects, bucket: str) -> None:
+def test_an_unsupported_arn_is_refused_without_affecting_other_buckets(
+    hosts: AWSHosts, objects: BucketObjects, bucket: str
+) -> None:
     with pytest.raises(ServiceError, match="InvalidBucketName") as refusal:
         objects.get(bucket, "k")
     assert bucket in refusal.value.message
     assert objects.state().reason == ""
 
 
-def test_a_bucket_whose_host_cannot_be_reached_waits_alone(hosts: AWSHosts, objects: BucketObjects) -> None:
+def test_an_unreachable_bucket_does_not_affect_other_buckets(hosts: AWSHosts, objects: BucketObjects) -> None:
     lost = f"arn:aws:s3:eu-wset-1:{ACCOUNT}:accesspoint/photos"
     hosts.unreachable = "photos-"
     with pytest.raises(StorageUnavailable, match="eu-wset-1"):
@@ -120,7 +120,7 @@ def test_a_bucket_whose_host_cannot_be_reached_waits_alone(hosts: AWSHosts, obje
     assert objects.connection.probe()
 
 
-def test_a_bucket_that_nobody_asks_for_any_more_is_forgotten(hosts: AWSHosts, tmp_path: Path) -> None:
+def test_a_bucket_without_requests_is_dropped_from_the_status(hosts: AWSHosts, tmp_path: Path) -> None:
     objects = BucketObjects(Connection("aws", remember_seconds=0), Cache(tmp_path / "cache", 1000))
     hosts.buckets["theirs"] = Bucket("us-east-1", OTHER_ACCOUNT, is_public=True)
     with pytest.raises(StorageUnavailable, match="cannot be written to"):
@@ -129,7 +129,7 @@ def test_a_bucket_that_nobody_asks_for_any_more_is_forgotten(hosts: AWSHosts, tm
     objects.close()
 
 
-def test_the_service_is_probed_through_the_proxy_and_with_its_authority(objects: BucketObjects) -> None:
+def test_the_service_is_probed_through_the_proxy_with_its_certificate_authority(objects: BucketObjects) -> None:
     assert objects.connection.probe()
     assert objects.state().reason == ""
 
@@ -137,9 +137,7 @@ def test_the_service_is_probed_through_the_proxy_and_with_its_authority(objects:
 # ---------------------------------------------------------------- accounts
 
 
-def test_a_bucket_of_another_account_is_read_where_its_policy_admits_this_one(
-    hosts: AWSHosts, objects: BucketObjects
-) -> None:
+def test_a_bucket_of_another_account_is_read_if_its_policy_allows(hosts: AWSHosts, objects: BucketObjects) -> None:
     hosts.buckets["theirs"] = Bucket("eu-central-1", OTHER_ACCOUNT, readers={ACCOUNT})
     hosts.put("theirs", "k", b"shared")
     assert objects.get("theirs", "k") == b"shared"
@@ -149,7 +147,7 @@ def test_a_bucket_of_another_account_is_read_where_its_policy_admits_this_one(
         objects.get("theirs", "k2")
 
 
-def test_a_bucket_of_another_account_without_a_policy_is_refused_with_what_it_lacks(
+def test_a_bucket_of_another_account_without_a_policy_is_refused_with_the_missing_right(
     hosts: AWSHosts, objects: BucketObjects
 ) -> None:
     hosts.buckets["theirs"] = Bucket("eu-central-1", OTHER_ACCOUNT)
@@ -173,7 +171,7 @@ def test_a_public_bucket_of_another_region_is_read_without_keys(
     objects.close()
 
 
-def test_requester_pays_is_said_in_every_read_of_such_a_bucket_and_in_no_other(
+def test_requester_pays_is_sent_only_in_reads_of_requester_pays_buckets(
     hosts: AWSHosts, objects: BucketObjects
 ) -> None:
     hosts.buckets["paid"] = Bucket("us-east-1", OTHER_ACCOUNT, readers={ACCOUNT}, requester_pays=True)
@@ -193,7 +191,7 @@ def test_requester_pays_is_said_in_every_read_of_such_a_bucket_and_in_no_other(
 # ---------------------------------------------------------------- encryption
 
 
-def test_the_key_is_sent_with_small_and_large_objects_and_once_for_all_parts(
+def test_the_kms_key_is_sent_with_small_objects_and_once_per_multipart_upload(
     hosts: AWSHosts, objects: BucketObjects, tmp_path: Path
 ) -> None:
     (tmp_path / "large").write_bytes(bytes(PART_BYTES + 1))
@@ -206,7 +204,7 @@ def test_the_key_is_sent_with_small_and_large_objects_and_once_for_all_parts(
     assert not any(seen.kms_key for seen in hosts.seen if seen.is_part), "S3 refuses it there"
 
 
-def test_an_object_encrypted_by_kms_is_read_although_its_etag_is_no_digest(
+def test_an_object_encrypted_by_kms_is_read_although_its_etag_is_not_a_digest(
     hosts: AWSHosts, objects: BucketObjects
 ) -> None:
     hosts.put("near", "k", b"secret", etag="0" * 32, headers={"x-amz-server-side-encryption": "aws:kms"})
@@ -225,7 +223,9 @@ def test_a_model_is_stored_with_the_key_of_its_training_job(
     assert stored.kms_key == "alias/models"
 
 
-def test_a_refusal_of_the_key_service_is_waited_for_with_its_reason(hosts: AWSHosts, objects: BucketObjects) -> None:
+def test_a_refusal_by_kms_makes_the_storage_unavailable_with_the_reason(
+    hosts: AWSHosts, objects: BucketObjects
+) -> None:
     words = "User is not authorized to perform: kms:GenerateDataKey on this resource"
     hosts.refusals["near."] = Answer(
         403, f"<Error><Code>AccessDenied</Code><Message>{words}</Message></Error>".encode()

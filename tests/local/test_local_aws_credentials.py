@@ -1,6 +1,6 @@
 """`gtseg local up --s3 aws` with the credentials of an instance role, a web identity and IAM Identity Center (SSO).
 
-Each server is a process that is given what such a machine has, and nothing else; AWS is tests/aws_hosts.py.
+Each server is a process with the environment of such a machine only; AWS is tests/aws_hosts.py.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def hosts(tmp_path: Path) -> Iterator[AWSHosts]:
 
 @pytest.fixture
 def machine(tmp_path: Path, hosts: AWSHosts) -> Iterator[Any]:
-    """`machine(variables, **flags)`: the server on a machine with a home directory of its own."""
+    """`machine(variables, **flags)` starts a server on a machine with a separate home directory."""
     servers: list[CommandAWS] = []
 
     def start(variables: dict[str, str], **flags: str) -> CommandAWS:
@@ -97,7 +97,7 @@ def await_storage(aws: CommandAWS) -> None:
 
 
 def label_two(aws: CommandAWS, hosts: AWSHosts) -> None:
-    """A job over an access point of one region into a bucket of another, with temporary keys and a key of KMS."""
+    """Label a job with images behind an access point, output in a bucket of another region, and a KMS key."""
     labeling = HostsLabeling(aws, hosts)
     worker = labeling.hire()
     hosts.seen.clear()
@@ -117,14 +117,14 @@ def label_two(aws: CommandAWS, hosts: AWSHosts) -> None:
 
 
 def show_picture(worker: Any, task: dict[str, Any]) -> None:
-    """The image of a task and the link to it in the worker's page are the same picture."""
+    """Check that a task's image and the link to it in the worker's page return the same image."""
     page = worker("GET", f"/tasks/{task['task']}/page")[1].decode()
     link = html.unescape(re.search(r'src="(http[^"]+X-Amz-Signature[^"]+)"', page)[1])  # type: ignore[index]
     with urllib.request.urlopen(link, timeout=30) as answer:
         assert answer.read() == worker("GET", f"/tasks/{task['task']}/image")[1] == draw_picture(int(task["object"]))
 
 
-def test_an_instance_role_is_found_when_it_is_attached_and_asked_for_new_keys_when_s3_refuses_the_old_ones(
+def test_an_instance_role_attached_later_is_used_and_its_expired_keys_are_renewed(
     machine: Any, hosts: AWSHosts
 ) -> None:
     hosts.refusals["169.254.169.254"] = Answer(404)
@@ -146,7 +146,7 @@ def test_an_instance_role_is_found_when_it_is_attached_and_asked_for_new_keys_wh
     labeling.create(1)
 
 
-def test_a_web_identity_is_exchanged_for_keys_and_its_refusal_is_none_of_an_image(
+def test_a_web_identity_is_exchanged_for_keys_and_its_refusal_fails_no_image(
     machine: Any, hosts: AWSHosts, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -169,7 +169,7 @@ def test_a_web_identity_is_exchanged_for_keys_and_its_refusal_is_none_of_an_imag
     labeling.create(1)
 
 
-def test_a_login_of_identity_center_is_used_and_its_end_is_said_with_the_cure(
+def test_a_login_of_identity_center_is_used_and_its_expiry_is_reported_with_a_fix(
     machine: Any, hosts: AWSHosts, tmp_path: Path
 ) -> None:
     (tmp_path / "config").write_text(
@@ -193,7 +193,7 @@ def test_a_login_of_identity_center_is_used_and_its_end_is_said_with_the_cure(
     label_two(aws, hosts)
 
 
-def test_a_stranger_with_any_key_causes_no_request_for_credentials(
+def test_an_unknown_access_key_causes_no_request_for_credentials(
     hosts: AWSHosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in hosts.environment.items():
