@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 
@@ -6,13 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.errors import ImageError, MaskError, StageError
+from gtseg.errors import MaskError, StageError
 from gtseg.imports.color_tables import parse_table, propose_table
 from gtseg.imports.mask_folder import import_masks
 from gtseg.imports.mask_pairs import find_pairs
 from gtseg.imports.mask_survey import survey_masks
 from gtseg.imports.outcomes import Skipped
-from gtseg.imports.photographs import read_photograph
 
 TABLE = parse_table({"background": 0, "cat": 1}, by_index=True)
 
@@ -122,20 +120,6 @@ def test_a_mask_whose_size_differs_from_its_image_is_skipped(folders: tuple[Path
     report = import_masks(find_pairs(images, masks), tmp_path / "out", TABLE, name="m", workers=1)
     assert report.images == 0
     assert "1x1 pixels, its image has 3x3" in report.skipped[0].reason
-
-
-def test_a_rotated_photograph_is_converted_to_upright(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    read = read_photograph(photo(tmp_path / "r.jpg", (8, 6), exif=exif))
-    assert (read.size, read.stored, read.orientation) == ((8, 6), (6, 8), 6)
-    assert Image.open(io.BytesIO(read.body)).size == (6, 8)
-
-
-def test_the_error_for_a_16_bit_image_mentions_import_geo(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(ImageError, match="import geo"):
-        read_photograph(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
