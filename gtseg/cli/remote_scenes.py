@@ -38,11 +38,10 @@ def list_scenes(
     from gtseg.pipeline.commands.imports import list_keys
 
     clients = open_clients(settings_file)
-    bucket, prefix = split_uri(uri)
+    bucket, _ = split_uri(uri)
     s3, keys = list_keys(clients, uri, sorted(suffixes))
     if not keys:
         raise StageError(f"{uri}: no GeoTIFF found below this prefix")
-    del prefix
     signed = s3._clients is clients
     return [f"/vsis3/{bucket}/{item.key}" for item in keys], (
         *_endpoint(clients),
