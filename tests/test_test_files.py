@@ -18,7 +18,6 @@ TESTED_THROUGH_A_CALLER = {
     "core/masks/test_mask_overlays.py": ("core/masks", "overlays"),
     "core/test_labeling_job.py": ("core", "limits"),
     "core/test_scenes.py": ("core/images/scenes", "shapes textures"),
-    "imports/test_geo_accounts.py": ("imports", "overlap"),
     "local/algorithm/test_algorithm_train.py": ("local/algorithm", "log hardware/precision"),
     "local/labeling/portal/test_gate.py": ("local/labeling/portal", "attempts"),
     "local/labeling/portal/test_portal_http.py": ("local", "front/browser_pages labeling/portal/overview"),
