@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from gtseg.cli.consent import ask
-from gtseg.cli.options import LabelSpending, Session
+from gtseg.cli.options import LabelSpendingOptions, Session
 from gtseg.errors import SettingsError
 
 
@@ -193,7 +193,7 @@ class Aws:
 
 def consent(**options: Any) -> Any:
     session = Session(None, Aws(), None, None)  # type: ignore[arg-type]
-    return ask(session, LabelSpending(**options))
+    return ask(session, LabelSpendingOptions(**options))
 
 
 def test_without_a_terminal_spending_requires_the_option_yes(monkeypatch: pytest.MonkeyPatch) -> None:

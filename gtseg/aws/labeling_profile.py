@@ -44,7 +44,7 @@ def profile_session(name: str) -> Any:
 
     core = botocore.session.Session(profile=name)
     if name not in core.full_config.get("profiles", {}):
-        raise _lacking(name, _files(core), "there is no such profile")
+        raise _profile_error(name, _files(core), "there is no such profile")
     resolver = core.get_component("credential_provider")
     for method in FOREIGN_PROVIDERS:
         resolver.remove(method)
@@ -58,20 +58,22 @@ def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
     endpoint = _endpoint(name, profile, core.full_config, file)
     region = profile.get("region")
     if not endpoint:
-        raise _lacking(
+        raise _profile_error(
             name,
             file,
             "it has no endpoint_url (nor one for sagemaker in a services section), so labeling would go to AWS. For "
             "AWS write endpoint_url = https://api.sagemaker.REGION.amazonaws.com",
         )
     if not region:
-        raise _lacking(name, file, "it has no region")
+        raise _profile_error(name, file, "it has no region")
     if not _is_address(endpoint):
-        raise _lacking(name, file, "its endpoint_url must be an http:// or https:// address without user and password")
+        raise _profile_error(
+            name, file, "its endpoint_url must be an http:// or https:// address without user and password"
+        )
     if not isinstance(region, str) or not re.fullmatch(r"[a-z0-9-]{1,63}", region):
-        raise _lacking(name, file, f"region = {region!r} is not a region name")
+        raise _profile_error(name, file, f"region = {region!r} is not a region name")
     if _credentials(core, name) is None:
-        raise _lacking(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
+        raise _profile_error(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
     return LabelingProfile(name, str(endpoint), str(region), file, profile.get("ca_bundle"))
 
 
@@ -94,7 +96,7 @@ def _credentials(core: Any, name: str) -> Any:
     try:
         return core.get_credentials()
     except BotoCoreError as error:
-        raise _lacking(name, _files(core), " ".join(str(error).split())) from None
+        raise _profile_error(name, _files(core), " ".join(str(error).split())) from None
 
 
 def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], file: str) -> Any:
@@ -103,7 +105,7 @@ def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], 
     if section:
         services = config.get("services", {})
         if section not in services:
-            raise _lacking(name, file, f"services = {section}, but there is no section [services {section}]")
+            raise _profile_error(name, file, f"services = {section}, but there is no section [services {section}]")
         own = services[section].get(SERVICE)
         if isinstance(own, Mapping) and own.get("endpoint_url"):
             return own["endpoint_url"]
@@ -114,7 +116,7 @@ def _files(core: Any) -> str:
     return f"{core.get_config_variable('config_file')} or {core.get_config_variable('credentials_file')}"
 
 
-def _lacking(name: str, file: str, problem: str) -> SettingsError:
+def _profile_error(name: str, file: str, problem: str) -> SettingsError:
     return SettingsError(
         f"[labeling] profile = {name!r} ({file}): {problem}. `gtseg local profile NAME --write`, run on the machine "
         "of the labeling server, writes a profile."

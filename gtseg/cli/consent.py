@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 def ask(session: Session, spending: Spending) -> Consent:
     """Return the consent of this invocation. The cost of a stage is shown first and checked against [budget]."""
-    from gtseg.cli.options import LabelSpending
+    from gtseg.cli.options import LabelSpendingOptions
     from gtseg.pipeline.run.events import Consent
 
-    wanted = spending if isinstance(spending, LabelSpending) else LabelSpending(spending.yes)
+    wanted = spending if isinstance(spending, LabelSpendingOptions) else LabelSpendingOptions(spending.yes)
 
     def check_cost(stage: str, run: Run, objects: int | None) -> None:
         from gtseg.cli.cost import print_rows

@@ -89,13 +89,13 @@ class TextLines(Listener):
     last, printed_at = "", float("-inf")
 
     def __call__(self, event: Event) -> None:
-        if event.kind == "log" or (event.kind == "progress" and not self._is_news(event)):
+        if event.kind == "log" or (event.kind == "progress" and not self._is_due(event)):
             return
         print(format_event(event), file=self.stream, flush=True)
         if event.kind == "plan":
             print_json(dict(event.fields))
 
-    def _is_news(self, event: Event) -> bool:
+    def _is_due(self, event: Event) -> bool:
         now = time.monotonic()
         changed = event.message != self.last
         if not changed and event.done != event.total and now - self.printed_at < QUIET_SECONDS:

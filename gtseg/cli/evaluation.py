@@ -12,7 +12,7 @@ import typer
 from gtseg.cli.console import print_columns, print_json, say, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
-from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
+from gtseg.cli.options import LABELS_HELP, BatchOptions, LabelValues, ProjectOptions, Spending, Void
 from gtseg.cli.stage_command import answer, run_stage
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def evaluate(
     void: Void = None,
     export: Export = None,
     *,
-    in_batch: InBatch,
+    in_batch: BatchOptions,
     spending: Spending,
 ) -> None:
     """Score the model on the test split, which training did not use.

@@ -14,7 +14,7 @@ from gtseg.cli.console import print_json, say
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import (
-    InBatch,
+    BatchOptions,
     ProjectOptions,
     Set,
     SettingsFile,
@@ -67,7 +67,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class OnTheMap:
+class GeoOptions:
     """Georeferenced outputs of `predict`: a tree of tiles, footprints."""
 
     tiles: Annotated[
@@ -114,8 +114,8 @@ def predict(
     output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix for the masks.")],
     project: ProjectOptions,
     results: Results,
-    on_the_map: OnTheMap,
-    in_batch: InBatch,
+    on_the_map: GeoOptions,
+    in_batch: BatchOptions,
     spending: Spending,
     endpoint: Annotated[str | None, typer.Option(metavar="ENDPOINT", help="Any endpoint instead of the run's.")] = None,
     model: Annotated[

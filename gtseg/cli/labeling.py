@@ -13,7 +13,7 @@ from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import (
     Json,
-    LabelSpending,
+    LabelSpendingOptions,
     ProjectOptions,
     RunName,
     RunOptions,
@@ -32,7 +32,7 @@ app = typer.Typer(rich_markup_mode=None)
 @grouped
 def label(
     project: ProjectOptions,
-    spending: LabelSpending,
+    spending: LabelSpendingOptions,
     follow_up: Annotated[
         bool,
         typer.Option(

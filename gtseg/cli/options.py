@@ -85,7 +85,7 @@ class Spending:
 
 
 @dataclass(frozen=True)
-class InBatch:
+class BatchOptions:
     """Options of batch transform, which replaces the endpoint."""
 
     batch: Annotated[bool, typer.Option("--batch", help="Use SageMaker batch transform instead of an endpoint.")] = (
@@ -112,7 +112,7 @@ class InBatch:
 
 
 @dataclass(frozen=True)
-class LabelSpending(Spending):
+class LabelSpendingOptions(Spending):
     """Consent of the user to start a first labeling job."""
 
     create_bucket: Annotated[

@@ -12,7 +12,7 @@ from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
-from gtseg.cli.options import LabelSpending, ProjectOptions, RunOptions, Session
+from gtseg.cli.options import LabelSpendingOptions, ProjectOptions, RunOptions, Session
 from gtseg.errors import StageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ SHOWN = 20
 @grouped
 def run(
     project: RunOptions,
-    spending: LabelSpending,
+    spending: LabelSpendingOptions,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per event on stdout.")] = False,
 ) -> None:
@@ -80,13 +80,13 @@ def status(
         if stage["reason"]:
             show(f"  {'':<5} {'':<9} must be repeated: {stage['reason']}")
     for point in session.run.learning if len(session.run.learning) > 1 else ():
-        show(f"  {_learned(point)}")
+        show(f"  {_learning_line(point)}")
     show(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
     print_endpoint_costs(session, session.run)
     print_budget(session)
 
 
-def _learned(point: LearningPoint) -> str:
+def _learning_line(point: LearningPoint) -> str:
     """Format the score of a model and the number of labeled images."""
     by_machine = f" ({point.by_machine:,} by a model)" if point.by_machine else ""
     score = "no score" if point.miou is None else f"mIoU {point.miou:.4f}"

@@ -46,7 +46,7 @@ class Job(Resource):
     def find(self, name: str) -> Found | None:
         return self.look_up(name)
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         return run
 
 

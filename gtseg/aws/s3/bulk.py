@@ -191,7 +191,7 @@ class Bulk:
                     time.sleep(random.uniform(0, min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2**attempt)))
         raise trouble
 
-    def _paying(self, request: Request) -> Request:
+    def _with_requester_pays(self, request: Request) -> Request:
         """Add the requester pays header, which such buckets require and others ignore."""
         if (
             not self._payer
@@ -246,7 +246,7 @@ class Bulk:
         was_open = connection.is_open
         is_head = request.method == "HEAD"
         with translate(request.name):  # refreshing the credentials may fail
-            head = route.head(self._paying(request), key)
+            head = route.head(self._with_requester_pays(request), key)
         try:
             answer = connection.exchange(head, request.body, is_head=is_head)
         except ssl.SSLCertVerificationError as error:

@@ -38,27 +38,27 @@ class Endpoint:
         return self.host if usual else f"{self.host}:{self.port}"
 
 
-class _Caught(Exception):
+class _RequestCaptured(Exception):
     def __init__(self, request: Any) -> None:
         self.request = request
 
 
-def _catch(request: Any, **_: Any) -> None:
+def _capture(request: Any, **_: Any) -> None:
     if _KEY in request.url:  # requests of other threads pass
-        raise _Caught(request)
+        raise _RequestCaptured(request)
 
 
 def find_endpoint(client: Any, bucket: str) -> Endpoint:
     """Return the endpoint that this boto3 S3 client currently uses for a bucket."""
     with _ONE_AT_A_TIME:
-        client.meta.events.register("before-send.s3.HeadObject", _catch, unique_id=_KEY)
+        client.meta.events.register("before-send.s3.HeadObject", _capture, unique_id=_KEY)
         try:
             with translate(f"HeadBucket {bucket}"):
                 client.head_object(Bucket=bucket, Key=_KEY)
-        except _Caught as caught:
+        except _RequestCaptured as caught:
             return _read(caught.request, bucket)
         finally:
-            client.meta.events.unregister("before-send.s3.HeadObject", _catch, unique_id=_KEY)
+            client.meta.events.unregister("before-send.s3.HeadObject", _capture, unique_id=_KEY)
     raise AWSError(f"HeadBucket {bucket}", "NoEndpoint", "botocore sent a request that must not be sent")
 
 

@@ -75,9 +75,9 @@ class Budget:
         self._lock = threading.Lock()
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
 
-    def hold(self, units: int) -> _Held:
+    def hold(self, units: int) -> _Reservation:
         """Return a context manager that holds `units`, capped at the limit."""
-        return _Held(self, min(max(units, 1), self._limit))
+        return _Reservation(self, min(max(units, 1), self._limit))
 
     def take(self, units: int) -> None:
         """Take units in FIFO order; releasing units wakes only the next waiter. Raises GtsegError after an hour."""
@@ -100,7 +100,7 @@ class Budget:
                 turn.release()
 
 
-class _Held:
+class _Reservation:
     def __init__(self, budget: Budget, units: int) -> None:
         self._budget, self._units = budget, units
 

@@ -30,7 +30,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @dataclass(frozen=True)
-class MeaningOptions:
+class MaskValueOptions:
     """Meaning of the mask values."""
 
     colors: Annotated[
@@ -71,7 +71,7 @@ def masks(
     masks: Annotated[
         str, typer.Argument(metavar="MASKS", help="Folder or s3:// prefix of masks; may be the folder of the images.")
     ],
-    meaning: MeaningOptions,
+    meaning: MaskValueOptions,
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
@@ -110,7 +110,7 @@ def masks(
 
 def _table(
     paths: Sequence[Path],
-    meaning: MeaningOptions,
+    meaning: MaskValueOptions,
     names: list[str],
     options: ImportOptions,
     *,
@@ -136,7 +136,7 @@ def _table(
 
 def _table_of_masks(
     paths: Sequence[Path],
-    meaning: MeaningOptions,
+    meaning: MaskValueOptions,
     names: list[str],
     options: ImportOptions,
     *,

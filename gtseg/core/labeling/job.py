@@ -90,7 +90,7 @@ class LabelingJob(BaseModel):
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}
 
     @model_validator(mode="after")
-    def _be_possible(self) -> LabelingJob:
+    def _check_limits(self) -> LabelingJob:
         if found := [*_name_problems(self), *_workforce_problems(self), *_automated_problems(self)]:
             raise ValueError("; ".join(found))
         return self

@@ -83,7 +83,7 @@ def assign(
         else:
             fresh.append(positions)
     fresh.sort(key=lambda positions: (-len(positions), _rank(items, positions, seed)))
-    _deal(parts, fresh, counts=counts, shares=shares)
+    _distribute(parts, fresh, counts=counts, shares=shares)
     return Assignment(tuple("train" if part is None else part for part in parts), tuple(numbers), tuple(sorted(spread)))
 
 
@@ -132,7 +132,7 @@ def _rank(items: Sequence[Item], positions: Sequence[int], seed: int) -> bytes:
     return hashlib.blake2b(name.encode(), key=seed.to_bytes(8, "big"), digest_size=16).digest()
 
 
-def _deal(
+def _distribute(
     parts: list[str | None],
     groups: Sequence[Sequence[int]],
     *,

@@ -80,7 +80,7 @@ def _with_names(found: Agreement, context: Context) -> Agreement:
 
 
 @dataclass(frozen=True)
-class _Answered:
+class _AnsweredImage:
     """Image with its answers, or the reason why it cannot be used."""
 
     image: str
@@ -126,16 +126,16 @@ class _Reader:
     classes: tuple[str, ...]
     gold: _Gold | None
 
-    def read(self, line: int, uri: str) -> _Answered:
+    def read(self, line: int, uri: str) -> _AnsweredImage:
         if line >= len(self.lines):
             raise ManifestError(f"{uri} answers line {line}, but the manifest has {len(self.lines)} lines")
         image = self.lines[line].image
         try:
             answers = read_answers(json.loads(self.bulk.get(uri).body), self.classes)
         except (MaskError, ValueError) as error:
-            return _Answered(image, problem=f"{uri}: {error}")
+            return _AnsweredImage(image, problem=f"{uri}: {error}")
         gold = self.gold.read(image, len(self.classes)) if self.gold else None
-        return _Answered(image, answers, self._consolidated(self.lines[line]), gold)
+        return _AnsweredImage(image, answers, self._consolidated(self.lines[line]), gold)
 
     def _consolidated(self, line: ChainLine) -> Mask | None:
         if line.state != "labeled":
@@ -158,7 +158,7 @@ def _read_indices(body: bytes, name: str) -> Mask:
         raise MaskError(f"{name} cannot be read: {error}") from None
 
 
-def _read_all(reader: _Reader, responses: Mapping[int, str]) -> Iterator[_Answered]:
+def _read_all(reader: _Reader, responses: Mapping[int, str]) -> Iterator[_AnsweredImage]:
     """Yield results in the manifest's order, a few images ahead, so that memory does not grow with the job."""
     items = list(responses.items())
     with ThreadPoolExecutor(THREADS) as pool:

@@ -119,7 +119,7 @@ class Resource(Protocol):
         """Call the creating operation and return the ARN."""
         ...
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         """Return the run with this resource in its section; the same run if it is already there."""
         ...
 

@@ -22,10 +22,10 @@ def begin(run: Run, context: Context, resource: Resource) -> Run:
     if found:
         name = run.attempts_of(resource.stage)[-1].name
         context.note(f"{name} exists already ({found.status}): nothing to do")
-        if resource.keep(run, name, found.arn) is run:
+        if resource.record(run, name, found.arn) is run:
             return run
     else:
         resource.prepare(run)
     run, attempt, arn = create_once(context.run_file(run), run, resource)
-    kept = resource.keep(run, attempt.name, arn)
+    kept = resource.record(run, attempt.name, arn)
     return run if kept is run else context.save(kept)

@@ -79,7 +79,7 @@ class RunFile:
                 raise
             etag = self._find_own(body) if error.was_retried else ""
         if not etag:
-            raise self._lost_race(run)
+            raise self._conflict(run)
         return run.update(etag=etag)
 
     def _find_own(self, body: bytes) -> str:
@@ -90,7 +90,7 @@ class RunFile:
         there = S3(self.clients).read_if_exists(self.uri)
         return there[1] if there and there[0] == body else ""
 
-    def _lost_race(self, run: Run) -> GtsegError:
+    def _conflict(self, run: Run) -> GtsegError:
         return GtsegError(
             f"Another gtseg process has advanced run {run.name!r} since this one read it: {self.uri} was changed. "
             "This process stops so that no work is done twice. Run the same command again to continue."

@@ -130,7 +130,7 @@ class HostedModel(Resource):
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.hosting.create(self.kind, request)
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         """Return the run unchanged: only the endpoint has a section, which names model and config."""
         return run
 

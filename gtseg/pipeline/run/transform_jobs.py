@@ -93,7 +93,7 @@ class TransformJob(Resource):
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.transforms.create_job(request)
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         """Return the run unchanged: a transform job has no section, only an attempt and outputs."""
         return run
 

@@ -72,7 +72,7 @@ def _of_another(
 
     Its lines may be in another order.
     """
-    state = context.labeling.find_job(name) or _brought(name, beside, context)
+    state = context.labeling.find_job(name) or _merged_job(name, beside, context)
     responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
         return {}
@@ -84,7 +84,7 @@ def _of_another(
     }
 
 
-def _brought(name: str, beside: JobState, context: Context) -> JobState | None:
+def _merged_job(name: str, beside: JobState, context: Context) -> JobState | None:
     """Return the folder that stands in for a job whose labels were merged into the run; None if there is none."""
     state = replace(beside, name=name, output_manifest=None)
     return state if context.s3.exists(state.manifest) else None

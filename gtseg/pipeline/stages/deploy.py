@@ -115,7 +115,7 @@ class Endpoint(HostedModel):
     def is_changed(self, hosted: Hosted) -> bool:
         return bool(hosted.parts) and self.config not in (STAND_IN, hosted.parts[0])
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         there = self.context.hosting.find("endpoint", name)
         expires = there.tags.get(EXPIRES_TAG) if there else None
         wanted, plan, held = self.context.settings.deploy, self.plan, run.endpoint

@@ -69,7 +69,7 @@ class ChainedJob(LabelingResource):
         """Return the section of this job."""
         return run.labeling_job
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         if (held := self.section_of(run)) and held.arn == arn:
             return run
         return run.update(labeling_job=self.section(name, arn), dataset=None)

@@ -73,7 +73,7 @@ class VerificationJob(ChainedJob):
     def section_of(self, run: Run) -> VerificationSection | None:
         return run.verification
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         section = VerificationSection(
             name=name,
             arn=arn,

@@ -70,7 +70,7 @@ class Service:
             self._limit_stop(0)
             server.shutdown()
             pool.shutdown(wait=False, cancel_futures=not once or self.stop.is_set())
-            self._let_finish(None if once and not self.stop.is_set() else STOP_SECONDS)
+            self._await_stages(None if once and not self.stop.is_set() else STOP_SECONDS)
         self.write_log("info", "stopped")
         return 1 if once and trouble else 0
 
@@ -264,7 +264,7 @@ class Service:
         self.health.failed(str(error))
         self.clients = self._make_clients()
 
-    def _let_finish(self, seconds: float | None) -> None:
+    def _await_stages(self, seconds: float | None) -> None:
         for future in list(self.busy.values()):
             try:
                 future.result(seconds)

@@ -255,7 +255,7 @@ class _Work:
         for key, body in maps.items():
             self.bulk.put(self.channels + key, body, content_type="application/json")
         self._write(plan)
-        self._drop_bad(plan, stale)
+        self._remove_rejected(plan, stale)
         self._remove(stale)
         if not plan.placements:
             raise nothing_usable(self.source.manifest, plan.findings)
@@ -276,7 +276,7 @@ class _Work:
         for (position, _), done in self._follow(results, "written", plan.missing):
             plan.placements[position] = done
 
-    def _drop_bad(self, plan: Plan, stale: Table[str, str]) -> None:
+    def _remove_rejected(self, plan: Plan, stale: Table[str, str]) -> None:
         """Turn placements that could not be written into findings with a reason; their written parts become stale."""
         for position, place in plan.placements.rows():
             if place.reason:

@@ -84,7 +84,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
         )
     if not folder.is_dir():
         raise StageError(f"[images] source: folder {folder} does not exist")
-    names = sorted(_walk(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
+    names = sorted(_list_files(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
     images = [name for name in names if is_image_name(name)]
     if not images:
         raise StageError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
@@ -97,7 +97,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
     return Gathered(manifest, skipped, folder, files, target)
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _list_files(folder: Path) -> Iterator[str]:
     """Yield relative paths with forward slashes, without hidden files and folders."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

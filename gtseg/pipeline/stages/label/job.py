@@ -312,7 +312,7 @@ class FirstJob(LabelingResource):
     def upload(self) -> None:
         upload_images(self.gathered, self.context)
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         if run.labeling_job and run.labeling_job.arn == arn:
             return run
         made_from = provenance(

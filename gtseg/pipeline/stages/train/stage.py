@@ -97,7 +97,7 @@ class TrainingResource(Resource):
         hours = self.job.max_runtime / 3600
         self.context.agree(run, f"Train on one {self.job.instance_type} for at most {hours:.1f} hours?")
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         if run.training_job and run.training_job.name == name:
             return run
         section = TrainingJobSection(

@@ -99,7 +99,7 @@ class TuningResource(Resource):
         machine = self.job.instance_type
         self.context.agree(run, f"Train up to {jobs} times on one {machine}, each for at most {hours:.1f} hours?")
 
-    def keep(self, run: Run, name: str, arn: str) -> Run:
+    def record(self, run: Run, name: str, arn: str) -> Run:
         if run.tuning_job and run.tuning_job.arn == arn:
             return run
         section = TuningJobSection(
