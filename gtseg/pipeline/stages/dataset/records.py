@@ -115,7 +115,7 @@ class Summary:
     recoded: int = 0
     repaired: int = 0
     unchecked: int = 0
-    """Accepted objects of whose masks only the palette was checked: their pixels are not counted."""
+    """Number of accepted objects whose masks were checked by palette only; their pixels are not counted."""
     turned: int = 0
     """Images that keep their EXIF rotation."""
     by_machine: dict[str, int] = field(default_factory=dict)
