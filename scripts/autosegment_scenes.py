@@ -321,3 +321,255 @@ def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cu
     canvas += rng.normal(0, rng.uniform(0, 8), canvas.shape)
     masks = [largest_part(m) for m in masks]
     return np.clip(canvas, 0, 255).astype(np.uint8), [m for m in masks if m.sum() >= 300]
+
+
+# ---- colonies: many of one kind that touch, as cells, fruit or pebbles do ------------------------------------------
+
+
+def draw_grain(rng: np.random.Generator, centre: NDArray[np.float64], radius: float, size: int = SIZE) -> Mask:
+    """A round body: an ellipse, a little bent."""
+    angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+    rough = np.ones(72)
+    bent = rng.choice([0.02, 0.06, 0.15])
+    for wave in range(2, 6):
+        rough += rng.normal(0, bent / (wave - 1)) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
+    stretch = np.exp(rng.normal(0, 0.2) * np.array([1, -1]))
+    turn = rng.uniform(0, np.pi)
+    points = (radius * rough)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
+    points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + centre
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
+def draw_ground(rng: np.random.Generator, textures: list[Image]) -> NDArray[np.float32]:
+    """An even ground with soft differences, or a surface."""
+    if rng.random() < 0.35:
+        return pick(rng, textures).astype(np.float32)
+    base = rng.uniform(0, 255, 3) if rng.random() < 0.6 else rng.uniform(0, 40) * np.ones(3)
+    if rng.random() < 0.4:
+        base[:] = base.mean()
+    soft = draw_noise(rng, SIZE, slope=rng.uniform(1.5, 2.6))[..., None] * rng.uniform(0, 14)
+    return np.clip(base + soft, 0, 255).astype(np.float32)
+
+
+def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, list[Mask]]:
+    """-> (256, 256, 3) scene of bodies alike, some with a core, and the 0/1 masks of visible bodies and cores."""
+    canvas = draw_ground(rng, textures)
+    ground = canvas.mean((0, 1))
+    radius = float(np.exp(rng.uniform(np.log(7), np.log(45))))
+    colour = np.clip(ground + rng.choice([-1, 1]) * rng.uniform(15, 150) + rng.normal(0, 30, 3), 0, 255)
+    if np.ptp(ground) < 2 and rng.random() < 0.6:
+        colour[:] = colour.mean()
+    inner = np.clip(colour + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
+    cored, crowded, spread = rng.random() < 0.3, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
+    rim, even = rng.uniform(-0.4, 0.35) if rng.random() < 0.5 else 0.0, rng.random() < 0.5
+    soft, loud = rng.uniform(0.4, 2.0), rng.uniform(0.03, 0.35)
+    count = int(np.clip(rng.uniform(0.1, 0.8) * SIZE * SIZE / (3 * radius**2), 2, 40))
+    grain = draw_noise(rng, SIZE, slope=rng.uniform(0.8, 2.0))
+    places: list[tuple[NDArray[np.float64], float]] = []
+    masks: list[Mask] = []
+    cores: list[Mask] = []
+    for _ in range(count):
+        own = radius * float(np.exp(rng.normal(0, spread)))
+        centre = rng.uniform(-0.03, 1.03, 2) * SIZE
+        if places and rng.random() < crowded:
+            near, other = places[rng.integers(len(places))]
+            angle = rng.uniform(0, 2 * np.pi)
+            centre = near + np.array([np.cos(angle), np.sin(angle)]) * (own + other) * rng.uniform(0.7, 1.1)
+        places.append((centre, own))
+        mask = draw_grain(rng, centre, own)
+        if mask.sum() < 60:
+            continue
+        if rng.random() < 0.6:  # beside those before, not over them
+            mask &= 1 - np.asarray(np.max([*masks, np.zeros_like(mask)], axis=0), np.uint8)
+            mask = largest_part(mask)
+        surface = np.broadcast_to(colour * np.exp(rng.normal(0, loud)), (SIZE, SIZE, 3)).astype(np.float32)
+        rough = np.roll(grain, tuple(rng.integers(0, SIZE, 2)), (0, 1))[..., None]
+        surface = surface + rough * (rng.uniform(0, 8) if even else rng.uniform(5, 30))
+        depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[..., None]
+        surface = np.clip(surface * (1 + rim * np.exp(-depth / (0.12 * own + 1))), 0, 255).astype(np.uint8)
+        lay(canvas, mask, surface, softness=soft)
+        masks = [earlier & (1 - mask) for earlier in masks] + [mask]
+        if cored:
+            core = draw_grain(rng, centre + rng.normal(0, 0.12 * own, 2), own * rng.uniform(0.35, 0.7)) & mask
+            lay(canvas, core, np.clip(inner + rough * 10, 0, 255).astype(np.uint8), softness=soft)
+            cores = [earlier & (1 - mask) for earlier in cores] + [core]
+    if rng.random() < 0.4:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.6))
+    canvas += rng.normal(0, rng.uniform(0, 9), canvas.shape)
+    kept = [largest_part(mask) for mask in [*masks, *cores]]
+    return np.clip(canvas, 0, 255).astype(np.uint8), [mask for mask in kept if mask.sum() >= 120]
+
+
+# ---- made things and figures: several parts of different surfaces that belong together ------------------------------
+
+
+Parts = list[tuple[Mask, bool]]
+
+
+def polygon(points: NDArray[np.float64]) -> Mask:
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1, shift=4)
+    return mask
+
+
+def quadrangle(rng: np.random.Generator, x0: float, y0: float, x1: float, y1: float, *, lean: float) -> Mask:
+    """A box whose upper side is shorter at both ends by up to `lean` of its width."""
+    left, right = rng.uniform(0, lean, 2) * (x1 - x0)
+    mask = polygon(np.array([[x0 + left, y0], [x1 - right, y0], [x1, y1], [x0, y1]]))
+    blur = rng.uniform(0, 0.06) * (x1 - x0)
+    return mask if blur < 1 else (cv2.GaussianBlur(mask * np.float32(1), (0, 0), blur) > 0.5).astype(np.uint8)
+
+
+def disc(x: float, y: float, across: float, down: float) -> Mask:
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    return polygon(np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], 1))
+
+
+def draw_machine(rng: np.random.Generator, x: float, y: float, side: float) -> Parts:
+    """A body with an upper part, inner panes, and round or square feet: (mask, whether it is dark)."""
+    wide, high = side, side * rng.uniform(0.4, 1.0)
+    middle = y + high * rng.uniform(-0.15, 0.15)
+    inset0, inset1 = rng.uniform(0, 0.3, 2) * wide
+    lower = quadrangle(rng, x - wide / 2, middle - 0.05 * high, x + wide / 2, y + 0.42 * high, lean=0.08)
+    upper = quadrangle(rng, x - wide / 2 + inset0, y - high / 2, x + wide / 2 - inset1, middle + 0.05 * high, lean=0.25)
+    parts: Parts = []
+    feet = int(rng.choice([0, 2, 2, 2, 4]))
+    for foot in range(feet):
+        at = x + wide * (foot / max(1, feet - 1) - 0.5) * rng.uniform(0.6, 0.85)
+        size = high * rng.uniform(0.09, 0.18)
+        parts.append((disc(at, y + 0.42 * high, size * rng.uniform(0.5, 1.1), size), rng.random() < 0.85))
+    parts += [(lower, False), (upper, False)]
+    panes = int(rng.integers(0, 4))
+    for pane in range(panes):
+        left = x - wide / 2 + inset0 + (wide - inset0 - inset1) * (pane + 0.12) / panes
+        width = (wide - inset0 - inset1) / panes * 0.75
+        inner = quadrangle(rng, left, y - 0.42 * high, left + width, middle, lean=0.2) & (upper | lower)
+        parts.append((inner, rng.random() < 0.7))
+    for _ in range(int(rng.integers(0, 4))):  # lamps, plates, handles
+        at = np.array([x, y]) + rng.uniform(-0.45, 0.45, 2) * (wide, high)
+        size = rng.uniform(0.02, 0.09) * wide
+        parts.append(
+            (
+                quadrangle(rng, at[0] - size, at[1] - size / 2, at[0] + size, at[1] + size / 2, lean=0.1)
+                & (upper | lower),
+                False,
+            )
+        )
+    return parts
+
+
+def draw_figure(rng: np.random.Generator, x: float, y: float, side: float) -> Parts:
+    """A standing figure: legs, trunk, arms, head, perhaps with a load."""
+    high, wide = side, side * rng.uniform(0.16, 0.3)
+    top, hip, ground = y - high / 2, y + high * rng.uniform(-0.02, 0.1), y + high / 2
+    head = high * rng.uniform(0.06, 0.085)
+    step = wide * rng.uniform(0, 0.9)
+    thick = max(1.5, wide * rng.uniform(0.22, 0.4))
+    legs = np.zeros((SIZE, SIZE), np.uint8)
+    for way in (-1, 1):
+        ends = ((int(x + way * wide * 0.15), int(hip)), (int(x + way * step / 2), int(ground - thick / 2)))
+        cv2.line(legs, *ends, 1, max(1, round(thick)))
+    trunk = quadrangle(rng, x - wide / 2, top + 2 * head, x + wide / 2, hip + 0.06 * high, lean=0.2)
+    parts: Parts = [(legs, rng.random() < 0.6), (trunk, False)]
+    for way in (-1, 1):
+        arm = np.zeros((SIZE, SIZE), np.uint8)
+        end = (int(x + way * wide * rng.uniform(0.2, 0.9)), int(hip - high * rng.uniform(-0.05, 0.15)))
+        cv2.line(arm, (int(x + way * wide * 0.4), int(top + 2.5 * head)), end, 1, max(1, round(thick * 0.6)))
+        parts.append((arm, False))
+    if rng.random() < 0.3:
+        at = x + rng.choice([-1, 1]) * wide * 0.6
+        size = high * rng.uniform(0.06, 0.16)
+        parts.append((quadrangle(rng, at - size / 2, hip - size, at + size / 2, hip + size, lean=0.2), False))
+    parts.append(
+        (disc(x + rng.normal(0, 0.1) * wide, top + head, head * rng.uniform(0.7, 1), head), rng.random() < 0.5)
+    )
+    return parts
+
+
+def without_gaps(mask: Mask, radius: int) -> Mask:
+    """The mask with gaps of up to twice the radius closed."""
+    ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = np.pad(mask, radius)
+    return np.ascontiguousarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, ball)[radius:-radius, radius:-radius])
+
+
+def draw_walls(rng: np.random.Generator, canvas: NDArray[np.float32], textures: list[Image]) -> None:
+    """A floor, walls with openings, posts."""
+    horizon = rng.uniform(0.2, 0.8) * SIZE
+    if rng.random() < 0.8:
+        lay(
+            canvas,
+            polygon(np.array([[0, horizon], [SIZE, horizon + rng.normal(0, 15)], [SIZE, SIZE], [0, SIZE]])),
+            pick(rng, textures),
+            softness=0.8,
+        )
+    for _ in range(int(rng.integers(0, 5))):
+        x, wide, high = rng.uniform(0, SIZE), rng.uniform(10, 110), rng.uniform(20, 150)
+        surface = pick(rng, textures)
+        lay(canvas, quadrangle(rng, x - wide, horizon - high, x + wide, horizon + 3, lean=0.05), surface, softness=0.6)
+        if rng.random() < 0.5:
+            tone = np.broadcast_to(rng.uniform(10, 200, 3), surface.shape).astype(np.uint8)
+            for row in range(int(rng.integers(1, 4))):
+                for column in range(int(rng.integers(1, 5))):
+                    at = x - wide + 0.4 * wide * column, horizon - high + 0.3 * high * row + 4
+                    lay(
+                        canvas,
+                        quadrangle(rng, at[0], at[1], at[0] + 0.2 * wide, at[1] + 0.18 * high, lean=0.02),
+                        tone,
+                        softness=0.5,
+                    )
+
+
+def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, list[Mask]]:
+    """-> (256, 256, 3) scene of made things and figures, partly behind one another, and each one's visible 0/1 mask."""
+    canvas = pick(rng, textures).astype(np.float32)
+    draw_walls(rng, canvas, textures)
+    masks: list[Mask] = []
+    dim, grain = rng.uniform(0.6, 1.0), draw_noise(rng, SIZE, slope=1.5)
+    for _ in range(int(rng.choice([1, 2, 3, 4, 6]))):
+        figure = rng.random() < 0.45
+        side = float(np.exp(rng.uniform(np.log(28), np.log(170))))
+        x, y = rng.uniform(0.05, 0.95) * SIZE, rng.uniform(0.3, 0.75) * SIZE
+        parts = (draw_figure if figure else draw_machine)(rng, x, y, side)
+        whole = np.asarray(np.max([mask for mask, _ in parts], axis=0), np.uint8)
+        if figure and rng.random() < 0.6:  # people outline a figure without the gaps between its limbs
+            whole = without_gaps(whole, max(2, round(0.06 * side)))
+        if rng.random() < 0.3:  # seen from aside
+            m = cv2.getRotationMatrix2D((x, y), float(rng.normal(0, 20)), 1.0)
+            m[0, 1] += rng.normal(0, 0.15)
+            parts = [(np.asarray(cv2.warpAffine(mask, m, (SIZE, SIZE)), np.uint8), dark) for mask, dark in parts]
+            whole = np.asarray(cv2.warpAffine(whole, m, (SIZE, SIZE)), np.uint8)
+        if whole.sum() < 120:
+            continue
+        if rng.random() < 0.7:
+            low = int(np.nonzero(whole)[0].max())
+            shadow = disc(x + rng.normal(0, 0.1) * side, low, side * (0.15 if figure else 0.5), side * 0.06)
+            alpha = cv2.GaussianBlur(shadow.astype(np.float32), (0, 0), rng.uniform(1, 5))[..., None]
+            canvas *= 1 - rng.uniform(0.3, 0.85) * alpha
+        body, soft = pick(rng, textures) if rng.random() < 0.5 else None, rng.uniform(0.4, 1.0)
+        tone = rng.uniform(10, 245, 3) if rng.random() < 0.4 else rng.uniform(10, 245) + rng.normal(0, 8, 3)
+        for mask, dark in parts:
+            if dark:
+                surface = np.broadcast_to(rng.uniform(5, 70, 3), (SIZE, SIZE, 3))
+            elif figure or mask.sum() < 0.2 * whole.sum():
+                surface = np.broadcast_to(rng.uniform(10, 245, 3), (SIZE, SIZE, 3))
+            else:
+                surface = np.broadcast_to(tone, (SIZE, SIZE, 3)) if body is None else body
+            rough = np.roll(grain, tuple(rng.integers(0, SIZE, 2)), (0, 1))[..., None] * rng.uniform(0, 12)
+            dressed = np.clip(dim * surface + rough, 0, 255).astype(np.uint8)
+            lay(canvas, mask, shade(rng, mask, dressed), softness=soft)
+        masks = [earlier & (1 - whole) for earlier in masks] + [whole]
+    for _ in range(int(rng.choice([0, 0, 1, 2]))):  # a post or a bush in front
+        x = rng.uniform(0, SIZE)
+        front = quadrangle(rng, x, -5, x + rng.uniform(2, 14), SIZE * rng.uniform(0.6, 1.1), lean=0.05)
+        if rng.random() < 0.3:
+            front = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
+        lay(canvas, front, pick(rng, textures), softness=0.7)
+        masks = [earlier & (1 - front) for earlier in masks]
+    if rng.random() < 0.5:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.3, 1.2))
+    canvas += rng.normal(0, rng.uniform(0, 8), canvas.shape)
+    kept = [largest_part(mask) for mask in masks]
+    return np.clip(canvas, 0, 255).astype(np.uint8), [mask for mask in kept if mask.sum() >= 150]

@@ -7,21 +7,24 @@ splits.train: only those are read. --no-objects uses the photographs for surface
 near. Everything else is drawn by autosegment_scenes.py, from clip art where --cutouts names folders of it. Training
 ends by CPU time, so that two runs do not give the same weights to the bit.
 
-What ships with the package, each file of 2.8 MB made in two steps from the encoder of efficientnet_lite0.npz:
+The mean of weights that were trained from one another keeps what each has learned:
 
-    CLIPS="--cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png \
+    scripts/train_autosegment.py --average first.npz second.npz third.npz --out weights.npz --seen WORDS
+
+What ships with the package, each file of 2.8 MB: an average of weights that continue one another.
+
+    PHOTOS="--photos cats --cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png \
         --leave-out $(cat scripts/autosegment_cutouts.txt)"
-    FIRST="--cpu-seconds 260 --size 160 --fall 0.9"
-    THEN="--size 192 --rate 1.2e-3 --fall 0.9"
-weights_cats.npz has seen the cats' outlines:
-    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 1 $FIRST --out first.npz
-    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 11 $THEN --cpu-seconds 600 \
-        --start first.npz --out weights_cats.npz
-weights_drawn.npz has seen no outline of a photographed object:
-    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 3 $FIRST --out first.npz
-    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 13 $THEN --cpu-seconds 500 \
-        --start first.npz --out weights_drawn.npz
-All but the last were trained with STEADY = 1.
+weights_drawn.npz has seen no outline of a photographed object. d0 is the file of commit 55c4abe:
+    $PHOTOS --no-objects --pool 150 --seed 21 --cpu-seconds 900 --size 160 --rate 1.5e-3 --fall 0.5 --start d0
+    $PHOTOS --no-objects --pool 150 --seed 22 --cpu-seconds 600 --size 192 --rate 1e-3 --start d1
+    --average d0 d1 d2
+weights_cats.npz has seen the cats' outlines. c0 is the file of commit 55c4abe, c1 is not averaged:
+    $PHOTOS --pool 120 --drawn 0.6 --seed 31 --cpu-seconds 450 --size 160 --rate 1.3e-3 --fall 0.4 --start c0
+    $PHOTOS --pool 120 --drawn 0.6 --seed 32 --cpu-seconds 700 --size 192 --rate 1e-3 --start c1
+    --average c0 c2
+d0 and c0 were trained for 760 and 860 CPU seconds by the script of that commit, which says how. d1 and c1 were trained
+before the gaps between a figure's limbs were closed (`scenes.without_gaps`).
 
 Data and licences: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
 @lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).
@@ -45,8 +48,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment.crop import Outline, Points, cut, paste, prompts, window_of
-from gtseg.local.labeling.autosegment.grabcut import HINT, hint
+from gtseg.local.labeling.autosegment.crop import Outline, Points, cut, prompts, window_of
+from gtseg.local.labeling.autosegment.grabcut import hint
 from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
 from gtseg.local.labeling.autosegment.network import start as start_network
 from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window
@@ -57,23 +60,6 @@ from scripts import autosegment_scenes as scenes
 class Sample:
     image: NDArray[np.uint8]  # (H, W, 3), H and W about 256
     mask: NDArray[np.uint8]  # (H, W) 0/1
-    hint: NDArray[
-        np.uint8
-    ]  # (H, W) 0/1: GrabCut's mask, which the network gets to see; made once, then warped with the rest
-
-
-def sample_of(image: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Generator) -> Sample:
-    """With GrabCut's mask from extreme points that are a little off."""
-    true = extreme_points(mask)
-    spread = rng.choice([0.0, 0.01, 0.03]) * max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))
-    points = (true + rng.normal(0, spread + 0.3, (4, 2))).astype(np.float32)
-    window = window_of(points, HINT)
-    none = np.zeros((0, 2), np.float32)
-    found = hint(cut(image, window), window.inward(points), inside=none, outside=none)
-    left, top, values = paste(window, found, mask.shape)
-    whole = np.zeros_like(mask)
-    whole[top : top + values.shape[0], left : left + values.shape[1]] = values > 0.5
-    return Sample(image, mask, whole)
 
 
 # ---- photographs ---------------------------------------------------------------------------------------------------
@@ -94,7 +80,7 @@ def read_photographs(folder: Path) -> list[tuple[NDArray[np.uint8], list[NDArray
     return found
 
 
-def object_sample(image: NDArray[np.uint8], outline: NDArray[np.int32], rng: np.random.Generator) -> Sample | None:
+def object_sample(image: NDArray[np.uint8], outline: NDArray[np.int32]) -> Sample | None:
     """One object with generous surroundings, its longer side at most 190 pixels."""
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(mask, [outline], 1)
@@ -109,7 +95,7 @@ def object_sample(image: NDArray[np.uint8], outline: NDArray[np.int32], rng: np.
     if factor < 1:
         part = cv2.resize(part, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         inner = cv2.resize(inner, (part.shape[1], part.shape[0]), interpolation=cv2.INTER_NEAREST)
-    return sample_of(np.ascontiguousarray(part), inner, rng)
+    return Sample(np.ascontiguousarray(part), inner)
 
 
 def surfaces(
@@ -156,19 +142,46 @@ def recolour(image: NDArray[np.uint8], rng: np.random.Generator, *, wild: bool) 
     return np.clip(pixels * rng.uniform(0.85, 1.15, 3), 0, 255).astype(np.uint8)
 
 
+SMALLEST, LARGEST = 14, 210
+"""Longer side of an object in pixels of the image that it is taken from."""
+
+
 def turn_and_scale(sample: Sample, rng: np.random.Generator) -> Sample:
-    height, width = sample.mask.shape
-    scale = rng.uniform(0.5, 1.15)
+    """The sample turned, mirrored and stretched, with the object between SMALLEST and LARGEST pixels."""
+    ys, xs = np.nonzero(sample.mask)
+    longer = max(np.ptp(xs), np.ptp(ys)) + 1
+    wanted = math.exp(rng.uniform(math.log(SMALLEST), math.log(LARGEST)))
+    if rng.random() < 0.4:
+        wanted = longer * rng.uniform(0.5, 1.15)
+    scale = min(wanted / longer, 1.15)
+    image, mask = sample.image, sample.mask
+    if scale < 0.6:  # averaged first: a plain warp would alias
+        small = (max(8, round(mask.shape[1] * scale * 1.4)), max(8, round(mask.shape[0] * scale * 1.4)))
+        image = np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), np.uint8)
+        shares = cv2.resize(mask.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+        mask, scale = (shares > 0.5).astype(np.uint8), 1 / 1.4
+    height, width = mask.shape
     m = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, 14)), scale)
     m[0, :2] *= rng.uniform(0.85, 1.18)
     m[:, 2] += np.array([width, height]) * (scale - 1) / 2
     if rng.random() < 0.5:
         m[0] = -m[0]
         m[0, 2] += width * scale
-    size = (max(16, int(width * scale)), max(16, int(height * scale)))
-    image = cv2.warpAffine(sample.image, m, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    mask, hinted = (cv2.warpAffine(p, m, size, flags=cv2.INTER_NEAREST) for p in (sample.mask, sample.hint))
-    return Sample(image, mask, hinted)
+    size = (max(8, int(width * scale)), max(8, int(height * scale)))
+    image = cv2.warpAffine(image, m, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    mask = cv2.warpAffine(mask, m, size, flags=cv2.INTER_NEAREST)
+    return Sample(np.asarray(image, np.uint8), np.asarray(mask, np.uint8))
+
+
+def worn(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The image as a camera and a JPEG file leave it, three times in five."""
+    kind = rng.random()
+    if kind < 0.25:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.3)), np.uint8)
+    if kind > 0.65 or kind < 0.1:
+        packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])[1]
+        image = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
+    return image
 
 
 @dataclass(frozen=True)
@@ -181,15 +194,24 @@ class Example:
     mask: NDArray[np.uint8]
 
 
-def start_of(mask: NDArray[np.uint8], rng: np.random.Generator) -> Start:
-    """Three in five four points, the others a box or a click: each as far off as people are."""
+def points_by_people(mask: NDArray[np.uint8], rng: np.random.Generator) -> Points:
+    """The extreme points, as far off as people are: a share of the object, or some pixels at any of its sizes."""
     true = extreme_points(mask, rng)
-    spread = rng.choice([0.0, 0.01, 0.03]) * max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))
-    points = (true + rng.normal(0, spread + 0.3, (4, 2))).astype(np.float32)
+    longer = max(np.ptp(true[:, 0]), np.ptp(true[:, 1])) + 1
+    if rng.random() < 0.5:
+        return (true + rng.normal(0, rng.choice([0.0, 0.01, 0.03]) * longer + 0.3, (4, 2))).astype(np.float32)
+    angle, off = rng.uniform(0, 2 * np.pi, 4), min(rng.choice([1.0, 3.0, 3.0, 5.0]), 0.2 * longer)
+    moved = true + off * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return np.clip(moved, 0, (mask.shape[1] - 1, mask.shape[0] - 1)).astype(np.float32)
+
+
+def start_of(mask: NDArray[np.uint8], rng: np.random.Generator) -> Start:
+    """Seven in ten four points, the others a box or a click."""
+    points = points_by_people(mask, rng)
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.7:
         return Start("points", points)
-    if kind < 0.78:
+    if kind < 0.85:
         return Start("box", np.stack([points.min(0), points.max(0)]))
     depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     ys, xs = np.nonzero(depth > depth.max() * rng.choice([0.3, 0.6, 0.95]))
@@ -202,34 +224,40 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     turned = turn_and_scale(sample, rng)
     if turned.mask.sum() < 60:
         return None
-    image = recolour(turned.image, rng, wild=wild)
+    image = worn(recolour(turned.image, rng, wild=wild), rng)
     start = start_of(turned.mask, rng)
     if start.kind == "click":
         true = extreme_points(turned.mask)
         longer = float(max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))) + 1
         window = click_window(start.points, longer * math.exp(rng.uniform(math.log(1.3), math.log(3.5))), size)
     else:
-        window = window_of(start.points, size, margin=float(rng.uniform(0.16, 0.28)))
-    soft, hinted = (
-        cv2.warpAffine(plane.astype(np.float32), window.matrix(), (size, size)) for plane in (turned.mask, turned.hint)
-    )
+        window = window_of(start.points, size, margin=float(rng.uniform(0.18, 0.26)))
+    soft = cv2.warpAffine(turned.mask.astype(np.float32), window.matrix(), (size, size))
     mask = (soft > 0.5).astype(np.uint8)
-    if start.kind == "click":
-        hinted = np.zeros_like(hinted)
+    if not mask.any():
+        return None
     photo, start = cut(image, window), start.within(window)
-    return Example(photo, start, start.outline(photo, hinted), mask) if mask.any() else None
+    hinted = np.zeros((size, size), np.float32)
+    if start.kind != "click":
+        hinted = hint(photo, start.around, inside=NONE, outside=NONE)
+    return Example(photo, start, start.outline(photo, hinted), mask)
 
 
 def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: np.random.Generator) -> list[Sample]:
     """The objects of one drawn scene."""
     while True:
-        if cutouts and rng.random() < 0.7:
+        kind = rng.random()
+        if kind < 0.2:
+            canvas, masks = scenes.draw_colony(rng, textures)
+        elif kind < 0.4:
+            canvas, masks = scenes.draw_machines(rng, textures)
+        elif cutouts and kind < 0.85:
             canvas, masks = scenes.draw_crowd(rng, textures, cutouts)
         else:
             canvas, mask = scenes.draw_scene(rng, textures)
             masks = [mask]
         if masks:
-            return [sample_of(canvas, mask, rng) for mask in masks]
+            return [Sample(canvas, mask) for mask in masks]
 
 
 def on_new_ground(sample: Sample, textures: list[NDArray[np.uint8]], rng: np.random.Generator) -> Sample:
@@ -237,7 +265,7 @@ def on_new_ground(sample: Sample, textures: list[NDArray[np.uint8]], rng: np.ran
     height, width = sample.mask.shape
     canvas = cv2.resize(scenes.pick(rng, textures), (width, height)).astype(np.float32)
     scenes.lay(canvas, sample.mask, sample.image, softness=rng.uniform(0.6, 1.6))
-    return sample_of(np.clip(canvas, 0, 255).astype(np.uint8), sample.mask, rng)
+    return Sample(np.clip(canvas, 0, 255).astype(np.uint8), sample.mask)
 
 
 # ---- training ------------------------------------------------------------------------------------------------------
@@ -358,7 +386,7 @@ def arguments() -> argparse.Namespace:
         "--pool",
         type=int,
         default=250,
-        help="drawn scenes kept at a time; one is replaced at every second step",
+        help="drawn scenes kept at a time; one is replaced at every third step",
     )
     parser.add_argument("--cpu-seconds", type=float, default=500, help="of training; preparing comes on top")
     parser.add_argument("--batch", type=int, default=8)
@@ -368,13 +396,25 @@ def arguments() -> argparse.Namespace:
         "--fall", type=float, default=0.9, help="share of the time over which the rate falls to nothing"
     )
     parser.add_argument("--start", type=Path)
+    parser.add_argument("--average", type=Path, nargs="+", help="do not train: write the mean of these weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seen", required=True, help="what to say about what these weights have seen")
     return parser.parse_args()
 
 
+def averaged(paths: list[Path]) -> PromptNet:
+    """The network whose weights are the mean of those of the files."""
+    nets = [load_weights(path)[0] for path in paths]
+    states = [net.state_dict() for net in nets]
+    nets[0].load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
+    return nets[0]
+
+
 def main() -> None:
     args = arguments()
+    if args.average:
+        save_weights(averaged(args.average), args.out, seen=args.seen)
+        return
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(args.seed)
@@ -383,9 +423,7 @@ def main() -> None:
     photographs = read_photographs(args.photos) if args.photos else []
     photographs = photographs[: len(photographs) - args.hold_out]
     objects = (
-        []
-        if args.no_objects
-        else [s for image, outs in photographs for o in outs if (s := object_sample(image, o, rng))]
+        [] if args.no_objects else [s for image, outs in photographs for o in outs if (s := object_sample(image, o))]
     )
     textures = [scenes.draw_texture(rng) for _ in range(200)] + [
         w for image, outs in photographs for w in surfaces(image, outs, rng)
@@ -429,7 +467,7 @@ def main() -> None:
 
     step, used = 0, 0.0
     while used < args.cpu_seconds:
-        if step % 2:
+        if step % 3 == 0:
             drawn[rng.integers(len(drawn))] = draw(textures, cutouts, rng)
         batch = [make() for _ in range(args.batch)]
         click_rounds(net, batch, int(rng.choice([0, 0, 0, 1, 2, 3])), rng)
@@ -444,7 +482,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_([p for _, p in learning], 10.0)
         optimizer.step()
         with torch.no_grad():
-            keep = min(0.99, (step + 1) / (step + 10))
+            keep = min(0.995, (step + 1) / (step + 10))
             torch._foreach_lerp_(list(steady.parameters()), list(net.parameters()), 1 - keep)
         running = 0.98 * running + 0.02 * loss.item() if step else loss.item()
         step, used = step + 1, time.process_time() - begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,22 +12,29 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from gtseg.local.labeling.autosegment.grabcut import hint
+from gtseg.local.labeling.autosegment.network import save_weights
 from gtseg.local.labeling.autosegment.prompts import NONE
 from scripts import autosegment_scenes as scenes
 from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
 from scripts.portal_robot import agreement, cells, deepest, street
 from scripts.train_autosegment import (
     STEADY,
+    Sample,
+    averaged,
     begin,
     click_rounds,
     example,
     extreme_points,
+    points_by_people,
     rate_at,
-    sample_of,
     some_click,
     start_network,
+    turn_and_scale,
     weights_of,
 )
+
+Draw = Callable[[np.random.Generator, list[np.ndarray]], tuple[np.ndarray, list[np.ndarray]]]
 
 
 def square(left: int, right: int) -> np.ndarray:
@@ -109,14 +117,40 @@ def test_masks_of_a_drawn_crowd_do_not_overlap_and_depend_on_the_seed_alone() ->
         assert np.sum(masks, axis=0).max(initial=0) <= 1
 
 
-def test_a_sample_includes_grabcuts_mask_of_its_object() -> None:
-    image = np.full((120, 120, 3), 60, np.uint8)
-    mask = np.zeros((120, 120), np.uint8)
-    cv2.circle(mask, (60, 60), 30, 1, -1)
-    image[mask > 0] = (200, 120, 40)
-    sample = sample_of(image, mask, np.random.default_rng(0))
-    assert (sample.hint == mask).mean() > 0.95
-    assert extreme_points(mask).tolist() == [[60, 30], [90, 60], [60, 90], [30, 60]]
+def test_an_example_has_grabcuts_mask_from_its_own_points() -> None:
+    rng = np.random.default_rng(0)
+    sample = Sample(*disc_sample())
+    made = [one for _ in range(20) if (one := example(sample, rng, size=64, wild=False)) is not None]
+    for one in made:
+        if one.start.kind == "click":
+            assert not one.outline.hint.any()
+        else:
+            assert np.array_equal(one.outline.hint, hint(one.photo, one.start.around, inside=NONE, outside=NONE))
+
+
+def test_objects_of_all_sizes_are_learned_and_points_are_pixels_off_at_each() -> None:
+    rng = np.random.default_rng(0)
+    sizes, errors = [], []
+    for _ in range(60):
+        turned = turn_and_scale(Sample(*disc_sample()), rng)
+        points = extreme_points(turned.mask)
+        sizes.append(np.ptp(points[:, 0]) + 1)
+        errors.append(np.abs(points_by_people(turned.mask, rng) - points)[[0, 1, 2, 3], [1, 0, 1, 0]].max())
+    assert min(sizes) < 20 < 70 < max(sizes)
+    assert 3 < max(errors) < 12
+
+
+@pytest.mark.parametrize("draw", [scenes.draw_colony, scenes.draw_machines])
+def test_drawn_scenes_repeat_with_their_seed_and_their_masks_are_large_enough(draw: Draw) -> None:
+    made = []
+    for _ in range(2):
+        rng = np.random.default_rng(5)
+        textures = [scenes.draw_texture(rng) for _ in range(2)]
+        made.append([draw(rng, textures) for _ in range(3)])
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(*made, strict=True))
+    masks = [mask for _, found in made[0] for mask in found]
+    assert masks
+    assert min(mask.sum() for mask in masks) >= 120
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
@@ -136,7 +170,7 @@ def disc_sample() -> tuple[np.ndarray, np.ndarray]:
 
 def test_examples_start_with_points_boxes_and_clicks_on_the_object() -> None:
     rng = np.random.default_rng(0)
-    sample = sample_of(*disc_sample(), rng)
+    sample = Sample(*disc_sample())
     made = [one for _ in range(30) if (one := example(sample, rng, size=64, wild=False)) is not None]
     assert {one.start.kind for one in made} == {"points", "box", "click"}
     for one in made:
@@ -154,9 +188,18 @@ def test_simulated_clicks_are_in_the_middle_of_an_error_and_have_its_side() -> N
     assert some_click(mask > 0, mask, np.random.default_rng(0)) is None
 
 
+def test_the_average_of_weights_lies_between_them(tmp_path: Path) -> None:
+    low, high = start_network(), start_network()
+    for net, value in ((low, 0.2), (high, 0.4)):
+        torch.nn.init.constant_(net.to_full.bias, value)
+        save_weights(net, tmp_path / f"{value}.npz", seen="nothing")
+    mean = averaged([tmp_path / "0.2.npz", tmp_path / "0.4.npz"])
+    assert mean.to_full.bias.detach().numpy() == pytest.approx(0.3, abs=1e-3)
+
+
 def test_click_rounds_keep_the_first_mask_as_a_prompt() -> None:
     rng = np.random.default_rng(0)
-    batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
+    batch = [begin(one) for one in [example(Sample(*disc_sample()), rng, size=64, wild=False)] if one]
     click_rounds(start_network().eval(), batch, 2, rng)
     assert batch[0].present is not None
     assert batch[0].planes().shape == (7, 64, 64)
@@ -164,7 +207,7 @@ def test_click_rounds_keep_the_first_mask_as_a_prompt() -> None:
 
 def test_correct_pixels_before_the_clicks_weigh_more_and_the_mean_weight_is_one() -> None:
     rng = np.random.default_rng(0)
-    batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
+    batch = [begin(one) for one in [example(Sample(*disc_sample()), rng, size=64, wild=False)] if one]
     masks = torch.from_numpy(batch[0].example.mask[None, None].astype(np.float32))
     assert bool((weights_of(batch, masks) == 1).all())
     batch[0].present = np.where(np.arange(64)[:, None] < 32, masks[0, 0].numpy(), 1 - masks[0, 0].numpy())

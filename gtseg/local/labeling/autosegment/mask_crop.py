@@ -14,6 +14,8 @@ from gtseg.local.labeling.autosegment.crop import Points, Window
 
 LARGE = 0.25
 """Window pixels per image pixel below which a mask is computed row by row."""
+LOOSE = 1.5
+"""Image pixels, beside a fortieth of the window, by which an object may extend beyond points that people set."""
 SPECK = 0.02
 """Parts smaller than this share of the largest part are removed as noise."""
 
@@ -94,10 +96,10 @@ def extract_mask(
     """Convert window probabilities (S, S) to a mask in the pixels of an image of `shape`, with noise removed.
 
     Small parts with a click `inside` are kept. `limits` are window points whose box, extended to the clicks `inside`,
-    bounds the object; None allows the whole window.
+    bounds the object, loosely; None allows the whole window.
     """
     if limits is not None:
-        allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40)
+        allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40 + LOOSE * window.scale)
         probability = (probability * allowed).astype(np.float32)
     reach = crop.extent(window, shape)
     if window.scale < LARGE:

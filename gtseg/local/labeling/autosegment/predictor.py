@@ -21,19 +21,19 @@ from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, 
 if TYPE_CHECKING:
     from gtseg.local.labeling.autosegment.network import Features, PromptNet
 
-FIRST_SHARE = 0.7
-"""Weight of the first network if there are two; it is the one trained on photographed objects."""
+FIRST_SHARE = 0.6
+"""Weight of the first network, the one trained on photographed objects, if there are two."""
 EDGES_SHARE = 0.5
 """Weight of GrabCut's result where the networks are uncertain."""
 KEPT = 64
 """Objects in the cache, about 2 MB each."""
 CLICKS_KEPT = 64
 """Corrected masks cached per object, for the next click and for undoing a click."""
-REMOVING, ADDING = 0.3, 0.3
+REMOVING, ADDING = 0.36, 0.3
 """Margins beyond 0.5, at the click, that the network needs to remove a pixel from the mask or to add one."""
-CAUTION = 3.0
+CAUTION = 4.0
 """Increase of that margin per window side of distance from the click; the limit is CERTAIN."""
-CERTAIN = 0.45
+CERTAIN = 0.46
 CLICK_SIDES = (0.2, 0.45, 0.9)
 """Sizes of the windows around a first click, as shares of the image's shorter side; the most certain result is used."""
 
