@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (S, S, 3)
 Mask = NDArray[np.uint8]  # (S, S) 0/1
-Cutout = NDArray[np.uint8]  # (h, w, 4) colours and alpha, longer side at most CUTOUT
+Cutout = NDArray[np.uint8]  # (h, w, 4) colors and alpha, longer side at most CUTOUT
 SIZE = 256
 CUTOUT = 160
 
@@ -48,7 +48,7 @@ def draw_pattern(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
 
 def draw_texture(rng: np.random.Generator, size: int = SIZE) -> Image:
-    """A surface: a colour or two, rough or smooth, sometimes patterned."""
+    """A surface: a color or two, rough or smooth, sometimes patterned."""
     base = rng.uniform(20, 235, 3).astype(np.float32)
     if rng.random() < 0.6:
         base = base.mean() + (base - base.mean()) * rng.uniform(0, 0.6)
@@ -61,7 +61,7 @@ def draw_texture(rng: np.random.Generator, size: int = SIZE) -> Image:
     return np.clip(surface, 0, 255).astype(np.uint8)
 
 
-def draw_blob(rng: np.random.Generator, size: int, *, centre: NDArray[np.float64], radius: float) -> Mask:
+def draw_blob(rng: np.random.Generator, size: int, *, center: NDArray[np.float64], radius: float) -> Mask:
     """A closed smooth or angular outline."""
     count = int(rng.integers(5, 12)) if rng.random() < 0.4 else 90
     angles = (
@@ -73,7 +73,7 @@ def draw_blob(rng: np.random.Generator, size: int, *, centre: NDArray[np.float64
     stretch = np.exp(rng.normal(0, 0.3, 2))
     turn = rng.uniform(0, np.pi)
     points = (radius * np.clip(rough, 0.25, 2))[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
-    points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + centre
+    points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + center
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1)
     return mask
@@ -93,18 +93,18 @@ def draw_limb(rng: np.random.Generator, mask: Mask, *, start: NDArray[np.float64
 
 def draw_shape(rng: np.random.Generator, size: int = SIZE) -> Mask:
     """An object's silhouette: one or more bodies, with or without limbs."""
-    centre = rng.uniform(0.35, 0.65, 2) * size
+    center = rng.uniform(0.35, 0.65, 2) * size
     radius = rng.uniform(0.1, 0.27) * size
-    mask = draw_blob(rng, size, centre=centre, radius=radius)
+    mask = draw_blob(rng, size, center=center, radius=radius)
     for _ in range(int(rng.choice([0, 0, 1, 1, 2]))):
         shift = rng.normal(0, 1, 2)
-        place = centre + shift / (np.hypot(*shift) + 1e-6) * radius * rng.uniform(0.6, 1.3)
-        mask |= draw_blob(rng, size, centre=place, radius=radius * rng.uniform(0.3, 0.7))
+        place = center + shift / (np.hypot(*shift) + 1e-6) * radius * rng.uniform(0.6, 1.3)
+        mask |= draw_blob(rng, size, center=place, radius=radius * rng.uniform(0.3, 0.7))
     for _ in range(int(rng.choice([0, 0, 1, 2, 3, 4]))):
         draw_limb(
             rng,
             mask,
-            start=centre + rng.normal(0, radius * 0.6, 2),
+            start=center + rng.normal(0, radius * 0.6, 2),
             length=radius * rng.uniform(0.8, 2),
             thick=radius * rng.uniform(0.12, 0.5),
         )
@@ -136,7 +136,7 @@ def shade(rng: np.random.Generator, mask: Mask, surface: Image) -> Image:
     return np.clip(surface * light[..., None], 0, 255).astype(np.uint8)
 
 
-def many_coloured(rng: np.random.Generator, textures: list[Image], size: int = SIZE) -> Image:
+def many_colored(rng: np.random.Generator, textures: list[Image], size: int = SIZE) -> Image:
     """A surface made of one to three textures in patches."""
     surface = pick(rng, textures).copy()
     for _ in range(int(rng.choice([0, 1, 1, 2]))):
@@ -158,13 +158,13 @@ def draw_scene(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, 
     """-> (256, 256, 3) scene and the 0/1 mask of one object's visible part."""
     canvas = pick(rng, textures).astype(np.float32)
     for _ in range(int(rng.integers(0, 4))):  # what stands behind
-        behind = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(20, 110))
+        behind = draw_blob(rng, SIZE, center=rng.uniform(0, SIZE, 2), radius=rng.uniform(20, 110))
         lay(canvas, behind, pick(rng, textures), softness=rng.uniform(0.4, 1.5))
     mask = draw_shape(rng)
-    surface = many_coloured(rng, textures)
+    surface = many_colored(rng, textures)
     lay(canvas, mask, shade(rng, mask, surface), softness=rng.uniform(0.4, 1.4))
     if rng.random() < 0.45:  # another of the same kind, or something in front
-        twin = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
+        twin = draw_blob(rng, SIZE, center=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
         near = surface if rng.random() < 0.5 else pick(rng, textures)
         if rng.random() < 0.5:
             twin &= 1 - mask
@@ -218,7 +218,7 @@ def trim(picture: NDArray[np.uint8]) -> Cutout | None:
 
 
 def place_cutout(rng: np.random.Generator, cutout: Cutout, size: int) -> tuple[Mask, Image]:
-    """The cut-out turned, stretched, bent and put somewhere -> its 0/1 silhouette and its colours."""
+    """The cut-out turned, stretched, bent and put somewhere -> its 0/1 silhouette and its colors."""
     height, width = cutout.shape[:2]
     scale = rng.uniform(0.22, 0.75) * size / max(height, width)
     turn = rng.normal(0, 0.35)
@@ -228,12 +228,12 @@ def place_cutout(rng: np.random.Generator, cutout: Cutout, size: int) -> tuple[M
         @ np.diag(np.exp(rng.normal(0, 0.16, 2)) * (rng.choice([-1, 1]), 1))
         @ np.array([[1, rng.normal(0, 0.15)], [0, 1]])
     )
-    centre = rng.uniform(0.15, 0.85, 2) * size
+    center = rng.uniform(0.15, 0.85, 2) * size
     back = np.linalg.inv(m)
     y, x = np.mgrid[:size, :size].astype(np.float32)
     bend = rng.uniform(0, 9)
-    x = x - centre[0] + bend * draw_noise(rng, size, slope=2.6)
-    y = y - centre[1] + bend * draw_noise(rng, size, slope=2.6)
+    x = x - center[0] + bend * draw_noise(rng, size, slope=2.6)
+    y = y - center[1] + bend * draw_noise(rng, size, slope=2.6)
     from_x = (back[0, 0] * x + back[0, 1] * y + width / 2).astype(np.float32)
     from_y = (back[1, 0] * x + back[1, 1] * y + height / 2).astype(np.float32)
     moved = cv2.remap(cutout, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -241,26 +241,26 @@ def place_cutout(rng: np.random.Generator, cutout: Cutout, size: int) -> tuple[M
 
 
 def dress(rng: np.random.Generator, own: Image | None, textures: list[Image]) -> Image:
-    """An object's surface: its own colours made duller and rougher, or textures."""
-    surface = many_coloured(rng, textures)
+    """An object's surface: its own colors made duller and rougher, or textures."""
+    surface = many_colored(rng, textures)
     if own is None or rng.random() < 0.55:
         return surface
     grey = own.mean(-1, keepdims=True)
-    colours = grey + (own - grey) * rng.uniform(0.1, 0.9)
+    colors = grey + (own - grey) * rng.uniform(0.1, 0.9)
     rough = (surface.astype(np.float32) - surface.mean((0, 1))) * rng.uniform(0.2, 1.0)
-    return np.clip(colours * rng.uniform(0.5, 1.1) + rough + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+    return np.clip(colors * rng.uniform(0.5, 1.1) + rough + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
 
 
 def draw_strands(rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
     """Grass, wires, twigs before the lens: nobody cuts them out of an outline."""
     size = canvas.shape[0]
-    colour = rng.uniform(20, 220, 3)
+    color = rng.uniform(20, 220, 3)
     heading = rng.uniform(0, np.pi)
     for _ in range(int(rng.integers(3, 25))):
         start = rng.uniform(0, size, 2)
         angle = heading + rng.normal(0, 0.3)
         end = start + np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(20, 140)
-        shade = np.clip(colour + rng.normal(0, 18, 3), 0, 255)
+        shade = np.clip(color + rng.normal(0, 18, 3), 0, 255)
         cv2.line(
             canvas,
             tuple(int(v) for v in start),
@@ -292,10 +292,10 @@ def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cu
             softness=1.0,
         )
     for _ in range(int(rng.integers(0, 4))):
-        behind = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(15, 90))
+        behind = draw_blob(rng, SIZE, center=rng.uniform(0, SIZE, 2), radius=rng.uniform(15, 90))
         lay(canvas, behind, pick(rng, textures), softness=rng.uniform(0.4, 1.5))
     alike = rng.random() < 0.5
-    cutout, common = cutouts[rng.integers(len(cutouts))], many_coloured(rng, textures)
+    cutout, common = cutouts[rng.integers(len(cutouts))], many_colored(rng, textures)
     masks: list[Mask] = []
     for _ in range(int(rng.choice([1, 1, 2, 3, 4, 5]))):
         if rng.random() < 0.25:
@@ -311,7 +311,7 @@ def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cu
         lay(canvas, mask, shade(rng, mask, surface), softness=rng.uniform(0.4, 1.4))
         masks = [earlier & (1 - mask) for earlier in masks] + [mask]
     if rng.random() < 0.4:  # something in front
-        front = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
+        front = draw_blob(rng, SIZE, center=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
         lay(canvas, front, pick(rng, textures), softness=rng.uniform(0.4, 1.2))
         masks = [earlier & (1 - front) for earlier in masks]
     if rng.random() < 0.2:
@@ -326,7 +326,7 @@ def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cu
 # ---- colonies: many of one kind that touch, as cells, fruit or pebbles do ------------------------------------------
 
 
-def draw_grain(rng: np.random.Generator, centre: NDArray[np.float64], radius: float, size: int = SIZE) -> Mask:
+def draw_grain(rng: np.random.Generator, center: NDArray[np.float64], radius: float, size: int = SIZE) -> Mask:
     """A round body: an ellipse, a little bent."""
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     rough = np.ones(72)
@@ -336,7 +336,7 @@ def draw_grain(rng: np.random.Generator, centre: NDArray[np.float64], radius: fl
     stretch = np.exp(rng.normal(0, 0.2) * np.array([1, -1]))
     turn = rng.uniform(0, np.pi)
     points = (radius * rough)[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
-    points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + centre
+    points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + center
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], 1, shift=4)
     return mask
@@ -358,10 +358,10 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     canvas = draw_ground(rng, textures)
     ground = canvas.mean((0, 1))
     radius = float(np.exp(rng.uniform(np.log(7), np.log(45))))
-    colour = np.clip(ground + rng.choice([-1, 1]) * rng.uniform(15, 150) + rng.normal(0, 30, 3), 0, 255)
+    color = np.clip(ground + rng.choice([-1, 1]) * rng.uniform(15, 150) + rng.normal(0, 30, 3), 0, 255)
     if np.ptp(ground) < 2 and rng.random() < 0.6:
-        colour[:] = colour.mean()
-    inner = np.clip(colour + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
+        color[:] = color.mean()
+    inner = np.clip(color + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
     cored, crowded, spread = rng.random() < 0.3, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
     rim, even = rng.uniform(-0.4, 0.35) if rng.random() < 0.5 else 0.0, rng.random() < 0.5
     soft, loud = rng.uniform(0.4, 2.0), rng.uniform(0.03, 0.35)
@@ -372,19 +372,19 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     cores: list[Mask] = []
     for _ in range(count):
         own = radius * float(np.exp(rng.normal(0, spread)))
-        centre = rng.uniform(-0.03, 1.03, 2) * SIZE
+        center = rng.uniform(-0.03, 1.03, 2) * SIZE
         if places and rng.random() < crowded:
             near, other = places[rng.integers(len(places))]
             angle = rng.uniform(0, 2 * np.pi)
-            centre = near + np.array([np.cos(angle), np.sin(angle)]) * (own + other) * rng.uniform(0.7, 1.1)
-        places.append((centre, own))
-        mask = draw_grain(rng, centre, own)
+            center = near + np.array([np.cos(angle), np.sin(angle)]) * (own + other) * rng.uniform(0.7, 1.1)
+        places.append((center, own))
+        mask = draw_grain(rng, center, own)
         if mask.sum() < 60:
             continue
         if rng.random() < 0.6:  # beside those before, not over them
             mask &= 1 - np.asarray(np.max([*masks, np.zeros_like(mask)], axis=0), np.uint8)
             mask = largest_part(mask)
-        surface = np.broadcast_to(colour * np.exp(rng.normal(0, loud)), (SIZE, SIZE, 3)).astype(np.float32)
+        surface = np.broadcast_to(color * np.exp(rng.normal(0, loud)), (SIZE, SIZE, 3)).astype(np.float32)
         rough = np.roll(grain, tuple(rng.integers(0, SIZE, 2)), (0, 1))[..., None]
         surface = surface + rough * (rng.uniform(0, 8) if even else rng.uniform(5, 30))
         depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)[..., None]
@@ -392,7 +392,7 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
         lay(canvas, mask, surface, softness=soft)
         masks = [earlier & (1 - mask) for earlier in masks] + [mask]
         if cored:
-            core = draw_grain(rng, centre + rng.normal(0, 0.12 * own, 2), own * rng.uniform(0.35, 0.7)) & mask
+            core = draw_grain(rng, center + rng.normal(0, 0.12 * own, 2), own * rng.uniform(0.35, 0.7)) & mask
             lay(canvas, core, np.clip(inner + rough * 10, 0, 255).astype(np.uint8), softness=soft)
             cores = [earlier & (1 - mask) for earlier in cores] + [core]
     if rng.random() < 0.4:
@@ -565,7 +565,7 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
         x = rng.uniform(0, SIZE)
         front = quadrangle(rng, x, -5, x + rng.uniform(2, 14), SIZE * rng.uniform(0.6, 1.1), lean=0.05)
         if rng.random() < 0.3:
-            front = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
+            front = draw_blob(rng, SIZE, center=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
         lay(canvas, front, pick(rng, textures), softness=0.7)
         masks = [earlier & (1 - front) for earlier in masks]
     if rng.random() < 0.5:

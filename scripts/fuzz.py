@@ -75,9 +75,9 @@ def _check_mask(body: bytes) -> None:
 
 def build_png(data: bytes) -> bytes:
     """A PNG with valid checksums; its header, palette and pixels come from `data`."""
-    width, height, depth, kind, interlace, colours = struct.unpack("<6B", data[:6])
+    width, height, depth, kind, interlace, colors = struct.unpack("<6B", data[:6])
     header = struct.pack(">IIBBBBB", width % 9, height % 9, depth % 20, kind % 8, 0, 0, interlace % 3)
-    palette, pixels = data[6 : 6 + colours % 30], data[36:]
+    palette, pixels = data[6 : 6 + colors % 30], data[36:]
     chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(pixels, 1)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks

@@ -26,7 +26,7 @@ weights_cats.npz has seen the cats' outlines. c0 is the file of commit 55c4abe, 
 d0 and c0 were trained for 760 and 860 CPU seconds by the script of that commit, which says how. d1 and c1 were trained
 before the gaps between a figure's limbs were closed (`scenes.without_gaps`).
 
-Data and licences: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
+Data and licenses: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
 @lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).
 Every cat, lion and tiger among the clip art is left out."""
 
@@ -129,7 +129,7 @@ def extreme_points(mask: NDArray[np.uint8], rng: np.random.Generator | None = No
     return np.array(found, np.float32)
 
 
-def recolour(image: NDArray[np.uint8], rng: np.random.Generator, *, wild: bool) -> NDArray[np.uint8]:
+def recolor(image: NDArray[np.uint8], rng: np.random.Generator, *, wild: bool) -> NDArray[np.uint8]:
     pixels = image.astype(np.float32)
     if wild:
         if rng.random() < 0.25:
@@ -224,7 +224,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     turned = turn_and_scale(sample, rng)
     if turned.mask.sum() < 60:
         return None
-    image = worn(recolour(turned.image, rng, wild=wild), rng)
+    image = worn(recolor(turned.image, rng, wild=wild), rng)
     start = start_of(turned.mask, rng)
     if start.kind == "click":
         true = extreme_points(turned.mask)

@@ -34,8 +34,8 @@ def draw_scene(seed: int, size: int = 48) -> tuple[bytes, bytes]:
     """(JPEG, PNG of class indices 0 and 1): a bright disc on a dark ground."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[:size, :size]
-    centre = random.integers(size // 3, 2 * size // 3, 2)
-    mask = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2 < (size // 4) ** 2).astype(np.uint8)
+    center = random.integers(size // 3, 2 * size // 3, 2)
+    mask = ((x - center[0]) ** 2 + (y - center[1]) ** 2 < (size // 4) ** 2).astype(np.uint8)
     pixels = random.integers(0, 60, (size, size, 3)) + mask[..., None] * 180
     image, annotation = io.BytesIO(), io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(image, "JPEG")

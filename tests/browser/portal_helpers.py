@@ -21,7 +21,7 @@ TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></sc
     <short-instructions><p>Outline each animal. Leave the rest unlabeled.</p></short-instructions>
   </crowd-semantic-segmentation>
 </crowd-form>"""
-COLOURS = {1: (0x2C, 0xA0, 0x2C), 2: (0x1F, 0x77, 0xB4), 3: (0xFF, 0x7F, 0x0E)}
+COLORS = {1: (0x2C, 0xA0, 0x2C), 2: (0x1F, 0x77, 0xB4), 3: (0xFF, 0x7F, 0x0E)}
 
 
 def draw_photo(width: int = 320, height: int = 240) -> Image.Image:

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from portal_helpers import Pointer, PortalJob, ask, begin, draw_photo, encode, enter, make_job, png_of
 from test_portal_owner import own
 from test_portal_pages import violations
-from test_portal_whole_job import colours_of, disc, leave_empty_handed, submit, submit_and_await_next
+from test_portal_whole_job import colors_of, disc, leave_empty_handed, submit, submit_and_await_next
 
 SAFE = ["rgb(230, 159, 0)", "rgb(86, 180, 233)", "rgb(0, 158, 115)"]  # Okabe and Ito's first three
 INK = """([x, y]) => {
@@ -72,7 +72,7 @@ def test_a_color_chosen_by_the_owner_applies_from_the_next_image_and_is_in_no_fi
     disc(drawn, 160.3, 120.4, 4, value=2)
     one, other = (png_of(answer) for answer in portal_job.answers())
     assert np.array_equal(one, other)
-    assert {tuple(pixel) for pixel in one.reshape(-1, 4)} == {tuple(p) for p in colours_of(drawn).reshape(-1, 4)}
+    assert {tuple(pixel) for pixel in one.reshape(-1, 4)} == {tuple(p) for p in colors_of(drawn).reshape(-1, 4)}
     first, second = written(portal_job)
     assert first == second
     assert Image.open(io.BytesIO(first)).getpalette()[:9] == [

@@ -47,7 +47,7 @@ def pixels(page: Any) -> np.ndarray:
     return np.array(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
 
 
-def colour_at(page: Any, pointer: Pointer, x: float, y: float) -> tuple[int, ...]:
+def color_at(page: Any, pointer: Pointer, x: float, y: float) -> tuple[int, ...]:
     left, top = pointer.at(x, y)
     return tuple(int(v) for v in pixels(page)[round(top), round(left)])
 
@@ -162,7 +162,7 @@ def test_display_settings_make_dark_and_overexposed_images_readable(
         picture = shown[round(top) : round(bottom), round(left) : round(right)].mean(2)
         beside = tuple(int(v) for v in shown[round(stage["y"]) + 8, round(stage["x"]) + 8])
         ends = np.percentile(picture, [10, 90])
-        return float(np.median(picture)), float(ends[1] - ends[0]), beside, colour_at(page, pointer, 50, 50)
+        return float(np.median(picture)), float(ends[1] - ends[0]), beside, color_at(page, pointer, 50, 50)
 
     median, spread, beside, ink = look()
     for _ in range(8):
@@ -191,13 +191,13 @@ def test_locked_and_hidden_labels_keep_their_pixels(shared_aws: Any, open_page: 
     row.hover()
     row.get_by_role("button", name="Hide: dog").click()
     page.mouse.move(2, 2)
-    shown = colour_at(page, pointer, 120, 60)
+    shown = color_at(page, pointer, 120, 60)
     pointer.drag((40.3, 60.4), (50.3, 60.4))
     expect(page.locator(".message")).to_have_text("“cat” is locked: unlock it to change it.")
     page.keyboard.press("3")
     pointer.drag((30.3, 60.4), (200.3, 60.4))  # over all three
     page.mouse.move(2, 2)
-    assert colour_at(page, pointer, 120, 60) == shown != (0x1F, 0x77, 0xB4)
+    assert color_at(page, pointer, 120, 60) == shown != (0x1F, 0x77, 0xB4)
     page.keyboard.press("Control+z")
     page.keyboard.press("Control+Shift+z")
     expected = np.zeros((240, 320), np.uint8)
@@ -214,13 +214,13 @@ def test_one_label_can_be_shown_alone(shared_aws: Any, open_page: Any) -> None:
         page.keyboard.press(key)
         pointer.drag(place, place)
     page.mouse.move(2, 2)
-    both = colour_at(page, pointer, 60, 60), colour_at(page, pointer, 120, 60)
+    both = color_at(page, pointer, 60, 60), color_at(page, pointer, 120, 60)
     page.keyboard.press("Shift+S")
-    assert colour_at(page, pointer, 120, 60) == both[1]
-    assert colour_at(page, pointer, 60, 60) != both[0]
+    assert color_at(page, pointer, 120, 60) == both[1]
+    assert color_at(page, pointer, 60, 60) != both[0]
     expect(page.locator(".hidden-label .name")).to_have_text(["cat", "sea turtle"])
     page.keyboard.press("Shift+S")
-    assert (colour_at(page, pointer, 60, 60), colour_at(page, pointer, 120, 60)) == both
+    assert (color_at(page, pointer, 60, 60), color_at(page, pointer, 120, 60)) == both
 
 
 def test_nothing_is_sent_after_the_time_limit_and_the_image_can_be_taken_again(shared_aws: Any, open_page: Any) -> None:

@@ -75,7 +75,7 @@ def open_verdict(page: Any, link: str) -> None:
     page.keyboard.press("Escape")  # the instructions, which open by themselves
 
 
-def colour_at(page: Any, x: float, y: float) -> tuple[int, ...]:
+def color_at(page: Any, x: float, y: float) -> tuple[int, ...]:
     """RGB of the screen at image point (x, y)."""
     left, top = Pointer(page, 320, 240).at(x, y)
     clip = {"x": round(left), "y": round(top), "width": 1, "height": 1}
@@ -91,14 +91,14 @@ def test_a_verdict_page_shows_image_and_mask_and_submits_verdict_and_comment(sha
     for _ in range(6):
         page.keyboard.press("w")  # the mask hides what is under it
     expect(page.get_by_label("Mask strength")).to_have_value("100")
-    assert colour_at(page, 100, 100) == (
+    assert color_at(page, 100, 100) == (
         0xE6,
         0x9F,
         0x00,
     )  # safe for color blindness, whatever the file holds
     page.keyboard.press("v")
     expect(page.get_by_role("checkbox", name="Show mask")).not_to_be_checked()
-    assert colour_at(page, 100, 100) != (0xE6, 0x9F, 0x00)
+    assert color_at(page, 100, 100) != (0xE6, 0x9F, 0x00)
     expect(page.locator(".legend")).to_contain_text("8.3%")
     page.keyboard.press("2")
     expect(page.get_by_role("radio", name="bad")).to_be_checked()

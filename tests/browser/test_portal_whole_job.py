@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
-from portal_helpers import COLOURS, Pointer, begin, draw_photo, encode, enter, make_job, png_of
+from portal_helpers import COLORS, Pointer, begin, draw_photo, encode, enter, make_job, png_of
 
 
 def disc(mask: np.ndarray, x: float, y: float, r: float, *, value: int) -> None:
@@ -24,11 +24,11 @@ def hull(mask: np.ndarray, start: tuple[float, float], end: tuple[float, float],
     mask[np.hypot(xs - start[0] - t * along[0], ys - start[1] - t * along[1]) <= r] = value
 
 
-def colours_of(mask: np.ndarray) -> np.ndarray:
+def colors_of(mask: np.ndarray) -> np.ndarray:
     """(H, W) indices -> the (H, W, 4) that a worker's PNG must hold."""
     rgba = np.zeros((*mask.shape, 4), np.uint8)
-    for value, colour in COLOURS.items():
-        rgba[mask == value] = (*colour, 255)
+    for value, color in COLORS.items():
+        rgba[mask == value] = (*color, 255)
     return rgba
 
 
@@ -85,7 +85,7 @@ def test_a_job_done_by_mouse_and_keyboard_writes_exactly_the_drawn_masks(shared_
     (mask,) = portal_job.masks()
     (answer,) = portal_job.answers()
     rgba = png_of(answer)
-    assert np.array_equal(rgba, colours_of(mask))
+    assert np.array_equal(rgba, colors_of(mask))
     expected = np.zeros_like(mask)
     ys, xs = np.mgrid[:240, :320] + 0.5
     inside = np.ones_like(mask, bool)
@@ -166,7 +166,7 @@ def test_two_concurrent_workers_never_answer_the_same_object_twice(shared_aws: A
     assert len({answer["workerId"] for answer in answers}) == 2
     expected = np.zeros((240, 320), np.uint8)
     disc(expected, 60.3, 60.4, 4, value=1)
-    assert all(np.array_equal(png_of(answer), colours_of(expected)) for answer in answers)
+    assert all(np.array_equal(png_of(answer), colors_of(expected)) for answer in answers)
 
 
 def test_an_exif_rotated_photograph_is_shown_upright_and_labeled_in_stored_pixels(

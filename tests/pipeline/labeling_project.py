@@ -28,10 +28,10 @@ def point_at(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_image(
-    path: Path, *, size: tuple[int, int] = (32, 24), colour: int = 0, kind: str | None = None, **options: Any
+    path: Path, *, size: tuple[int, int] = (32, 24), color: int = 0, kind: str | None = None, **options: Any
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(options.pop("mode", "RGB"), size, colour).save(path, kind, **options)
+    Image.new(options.pop("mode", "RGB"), size, color).save(path, kind, **options)
 
 
 def as_toml(value: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from polling import wait_for
 
-COLOURS = ("#2ca02c", "#1f77b4", "#ff7f0e")
+COLORS = ("#2ca02c", "#1f77b4", "#ff7f0e")
 SIZE = (32, 24)
 Answering = Callable[[dict[str, Any]], dict[str, Any] | str]
 """A task -> the answer, or the reason to decline it."""
@@ -31,13 +31,13 @@ def paint(mask: np.ndarray, labels: list[str], **more: Any) -> dict[str, Any]:
     """Return an answer of <crowd-semantic-segmentation>."""
     rgba = np.zeros((*mask.shape, 4), np.uint8)
     for index in range(1, len(labels) + 1):
-        rgba[mask == index] = (*bytes.fromhex(COLOURS[index - 1][1:]), 255)
+        rgba[mask == index] = (*bytes.fromhex(COLORS[index - 1][1:]), 255)
     output = io.BytesIO()
     Image.fromarray(rgba).save(output, "PNG")
     return {
         "crowd-semantic-segmentation": {
             "inputImageProperties": {"height": mask.shape[0], "width": mask.shape[1]},
-            "labelMappings": {label: {"color": COLOURS[n]} for n, label in enumerate(labels)},
+            "labelMappings": {label: {"color": COLORS[n]} for n, label in enumerate(labels)},
             "labeledImage": {"pngImageData": base64.b64encode(output.getvalue()).decode()},
             **more,
         }

@@ -50,7 +50,7 @@ def stops(server: Any, project: Any) -> list[str]:
 def labeled(project: Project, shared_aws: Any) -> Project:
     """Return a project whose labeling job has labeled two of four images: 0.16 USD."""
     for number in range(4):
-        project.image(f"{number}.jpg", colour=number)
+        project.image(f"{number}.jpg", color=number)
     project.label()
     assert project.run.labeling_job
     name = project.run.labeling_job.name

@@ -44,7 +44,7 @@ class Field(Project):
         """Label two images and return the job's folder as copied by `aws s3 sync`."""
         self.set("labeling", labels=["cat"])
         for number in range(3):
-            self.image(f"{number}.jpg", colour=10 * number)
+            self.image(f"{number}.jpg", color=10 * number)
         job = self.label().labeling_job
         assert job
         Worker(aws).work(job.name, lambda task: paint(square(), ["cat"]), count=2)
@@ -68,8 +68,8 @@ class Home(Project):
     def __init__(self, folder: Path, clients: Clients) -> None:
         super().__init__(folder, clients)
         for number in range(3):
-            self.image(f"set/cat-{number}.jpg", colour=10 * number)
-        self.image("set/more.jpg", colour=99)
+            self.image(f"set/cat-{number}.jpg", color=10 * number)
+        self.image("set/more.jpg", color=99)
 
     def bring(self, source: object, **options: Any) -> MergedJob:
         brought = merge_job(self.run, self.context(), source=str(source), **options)
@@ -179,8 +179,8 @@ def test_other_bytes_with_the_same_name_are_not_imported(
     clients: Clients, brought_folder: Path, tmp_path: Path
 ) -> None:
     home = Project(tmp_path / "other", clients)
-    home.image("0.jpg", colour=77)
-    home.image("1.jpg", colour=10)
+    home.image("0.jpg", color=77)
+    home.image("1.jpg", color=10)
     brought = merge_job(home.run, home.context(), source=str(brought_folder))
     assert [loss.reason for loss in brought.account.losses if loss.kind == "lost"] == [
         "the run's image of this name has different bytes"

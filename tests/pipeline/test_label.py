@@ -28,8 +28,8 @@ from gtseg.pipeline.stages.label.workteams import choose_workteam
 
 @pytest.fixture
 def two(project: Any) -> Any:
-    project.image("b/2.PNG", colour=2)
-    project.image("a 1.jpg", colour=1)
+    project.image("b/2.PNG", color=2)
+    project.image("a 1.jpg", color=1)
     return project
 
 
@@ -224,11 +224,11 @@ def test_unusable_images_are_reported_and_the_others_are_labeled(two: Any) -> No
     (two.folder / "images/readme.txt").write_text("x")
     (two.folder / "images/.DS_Store").write_bytes(b"x")
     two.image("webp.jpg", kind="WEBP")
-    two.image("really-a-png.jpg", kind="PNG", colour=9)
-    two.image("cmyk.jpg", mode="CMYK", colour=3)
+    two.image("really-a-png.jpg", kind="PNG", color=9)
+    two.image("cmyk.jpg", mode="CMYK", color=3)
     exif = Image.Exif()
     exif[0x0112] = 6
-    two.image("turned.jpg", colour=5, exif=exif)
+    two.image("turned.jpg", color=5, exif=exif)
     (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
     run = two.label()
     told = two.told("warning")
@@ -375,7 +375,7 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
 
 def test_a_changed_setting_is_refused_before_the_price_and_before_uploads(two: Any) -> None:
     two.label()
-    two.image("new.jpg", colour=8)
+    two.image("new.jpg", color=8)
     two.clients.__dict__["is_aws"] = lambda service: True
     with pytest.raises(StageError, match="settings or data"):
         two.label(consent=Consent(spend=lambda words: pytest.fail("asked")))

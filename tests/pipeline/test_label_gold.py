@@ -19,7 +19,7 @@ from gtseg.errors import StageError
 @pytest.fixture
 def three(project: Any) -> Any:
     for number, name in enumerate(("a.jpg", "deep/b.jpg", "c.png")):
-        project.image(name, colour=number)
+        project.image(name, color=number)
     return project
 
 
@@ -86,7 +86,7 @@ def test_gold_without_matching_images_is_refused_before_anything_is_written(
 
 
 def test_two_gold_images_with_equal_names_are_refused(three: Any) -> None:
-    three.image("other/a.png", colour=9)
+    three.image("other/a.png", color=9)
     put_mask(three, "a.png")
     three.set("labeling", gold="known")
     with pytest.raises(StageError, match="several images have this name"):

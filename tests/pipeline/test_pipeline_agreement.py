@@ -33,7 +33,7 @@ def measure(project: Project, **options: Any) -> Agreement:
 def label_together(project: Project, aws: Any, shifts: tuple[int, ...], images: int = 3) -> None:
     """Let every worker label every image, one worker per shift of the square."""
     for number in range(images):
-        project.image(f"{number}.jpg", colour=number)
+        project.image(f"{number}.jpg", color=number)
     project.set("labeling", labels=["cat"], workers_per_object=len(shifts))
     job = project.label().labeling_job
     assert job

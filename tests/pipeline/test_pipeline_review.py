@@ -75,7 +75,7 @@ def write_gold(project: Project, mask: np.ndarray) -> None:
 def label_but(project: Project, worker: Worker, *declined: str, images: str = "abc") -> Run:
     """Finish a labeling job for these images; the declined ones fail."""
     for number, name in enumerate(images):
-        project.image(f"{name}.jpg", colour=number)
+        project.image(f"{name}.jpg", color=number)
     project.label()
     assert project.run.labeling_job
     worker.work(
@@ -312,7 +312,7 @@ class OneEndpoint(Hosting):
 def test_masks_of_a_model_are_adjusted_by_workers_and_predicted_once(project: Project, worker: Worker) -> None:
     hosting = OneEndpoint(project.clients)
     for number, name in enumerate("abc"):
-        project.image(f"{name}.jpg", colour=number)
+        project.image(f"{name}.jpg", color=number)
     asked: list[bytes] = []
 
     def ask(body: bytes) -> np.ndarray:

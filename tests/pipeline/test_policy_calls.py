@@ -59,8 +59,8 @@ def draw(folder: Path) -> None:
     (folder / "masks").mkdir()
     for number in range(10):
         photo, mask = Image.new("RGB", (48, 36), (40, 90, 20 * number)), Image.new("L", (48, 36), 0)
-        for image, colour in ((photo, (230, 140, 30)), (mask, 1)):
-            image.paste(colour, (4 + number, 6, 24 + number, 30))
+        for image, color in ((photo, (230, 140, 30)), (mask, 1)):
+            image.paste(color, (4 + number, 6, 24 + number, 30))
         photo.save(folder / f"p{number}.jpg", quality=95)
         mask.save(folder / "masks" / f"p{number}.png")
 

@@ -90,7 +90,7 @@ def test_of_two_new_runs_one_is_saved(run_file: RunFile) -> None:
         (b"{", "is not a run"),
         (b'{"version": 1}', "name"),
         (b"[]", "is not a run"),
-        (b'{"colour": 1}', "is not a run"),
+        (b'{"color": 1}', "is not a run"),
     ],
 )
 def test_a_file_that_is_not_a_run_is_refused_and_not_overwritten(

@@ -63,7 +63,7 @@ class Walk:
     def draw(self, masks: Path) -> None:
         masks.mkdir(parents=True)
         for number in range(IMAGES):
-            write_image(self.folder / "photos" / f"p{number:02}.jpg", size=(40, 30), colour=number)
+            write_image(self.folder / "photos" / f"p{number:02}.jpg", size=(40, 30), color=number)
             mask = Image.new("L", (40, 30), 0)
             mask.paste(1, (number, 5, number + 10, 20))
             mask.save(masks / f"p{number:02}.png")

@@ -15,7 +15,7 @@ from gtseg.pipeline.run.worker_responses import find_responses
 
 def test_answers_are_found_for_a_manifest_in_another_order(project: Project, shared_aws: object) -> None:
     for number in range(3):
-        project.image(f"{number}.jpg", colour=number)
+        project.image(f"{number}.jpg", color=number)
     job = project.label().labeling_job
     assert job
     Worker(shared_aws).work(job.name, lambda task: paint(square(), ["cat"]))

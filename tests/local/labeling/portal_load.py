@@ -29,7 +29,7 @@ from labeling_fixture import Labeling
 from PIL import Image
 from polling import wait_for
 
-COLOUR = (0x2C, 0xA0, 0x2C)
+COLOR = (0x2C, 0xA0, 0x2C)
 OVER = 120.0  # seconds that one request may be repeated
 
 
@@ -184,8 +184,8 @@ class Person(threading.Thread):
         """An (H, W, 4) PNG: the rectangle that all workers draw, and a pixel in this worker's column."""
         pixels = np.zeros((height, width, 4), np.uint8)
         inside = expected_mask(width, height) == 1
-        pixels[inside] = (*COLOUR, 255)
-        pixels[self.random.randrange(height // 8), self.column] = (*COLOUR, 255)
+        pixels[inside] = (*COLOR, 255)
+        pixels[self.random.randrange(height // 8), self.column] = (*COLOR, 255)
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, "PNG", compress_level=1)
         return out.getvalue()

@@ -227,7 +227,7 @@ def test_real_cats_are_segmented_better_than_by_grabcut_alone() -> None:
 
 def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
     image, mask = scene()
-    image[60:80, 150:175] = (60, 90, 70)  # a hole in the colour of the ground
+    image[60:80, 150:175] = (60, 90, 70)  # a hole in the color of the ground
     points = extremes(mask)
     there, elsewhere = [162, 70], [110, 100]
     assert segment(image, points, inside=[there]).full_mask(mask.shape)[there[1], there[0]]

@@ -44,8 +44,8 @@ def window_of(points: Points, size: int, *, margin: float = MARGIN) -> Window:
     low, high = points.min(0), points.max(0)
     longer = float(max(high - low)) + 1
     side = max(longer * (1 + 2 * margin), 16.0)
-    centre = (low + high) / 2 + 0.5
-    return Window(float(centre[0]) - side / 2, float(centre[1]) - side / 2, side, size)
+    center = (low + high) / 2 + 0.5
+    return Window(float(center[0]) - side / 2, float(center[1]) - side / 2, side, size)
 
 
 def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
@@ -110,8 +110,8 @@ def heat(points: Points, size: int, *, sigma: float) -> NDArray[np.float32]:
 
 def in_order(points: Points) -> Points:
     """Sort (4, 2) extreme points into the order top, right, bottom, left."""
-    centre = points.mean(0)
-    turn = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])
+    center = points.mean(0)
+    turn = np.arctan2(points[:, 1] - center[1], points[:, 0] - center[0])
     around = points[np.argsort(turn)]
     return np.roll(around, -int(np.argmin(around[:, 1])), axis=0)
 
@@ -135,7 +135,7 @@ def box(points: Points, size: int, *, slack: float = 0.0) -> NDArray[np.uint8]:
 BINS = 16
 
 
-def colour_bins(photo: NDArray[np.uint8]) -> NDArray[np.int32]:
+def color_bins(photo: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return the (S, S) cell index of each pixel of (S, S, 3) in a 16 x 16 x 16 color cube."""
     cells = (photo >> 4).astype(np.int32)
     return (cells[..., 0] * BINS + cells[..., 1]) * BINS + cells[..., 2]
@@ -157,7 +157,7 @@ def likelihood(photo: NDArray[np.uint8], inner: NDArray[np.uint8], outer: NDArra
 
     This lets the network segment classes not seen in training: the object's colors are measured in the image itself.
     """
-    cells = colour_bins(photo)
+    cells = color_bins(photo)
     flat = cells.reshape(-1)
     posterior = inner.astype(np.float32).reshape(-1)
     away = outer.astype(np.float32).reshape(-1)
