@@ -50,6 +50,23 @@ def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aw
     assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
 
 
+def test_submitting_cancels_a_draft_that_is_being_saved(shared_aws: Any, open_page: Any) -> None:
+    """The server would refuse the draft of an answered task, which the browser's console shows as an error."""
+    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late-draft")
+    page, canceled = open_page(), []
+    page.route("**/draft?*", lambda route: None)  # no response
+    page.on("requestfailed", lambda request: canceled.append(request.url))
+    enter(page, portal_job.links["Ada"])
+    begin(page)
+    with page.expect_request("**/draft?*"):
+        dab(page, 50.3, 50.4)
+    submit(page)
+    leave_empty_handed(page)
+    portal_job.await_status()
+    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4)))
+    assert [url for url in canceled if "/draft?" in url]
+
+
 def test_a_drawing_stored_only_in_this_browser_is_offered_and_restored(shared_aws: Any, open_page: Any) -> None:
     portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="aside")
     first, second = open_page(expect_errors=True), open_page()

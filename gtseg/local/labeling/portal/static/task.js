@@ -317,6 +317,7 @@ async function submit() {
   page.submit.textContent = "Sending…";
   try {
     setOpen(false); // later drawing would not be in the answer
+    journal.suspend();
     const body = { answer: await form.answer(), active: activity.take(), revisable: true };
     await retry(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
@@ -327,6 +328,7 @@ async function submit() {
   } catch (error) {
     if (error instanceof HttpError && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
     else {
+      journal.resume();
       setOpen(!closed);
       notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof HttpError ? [h("button", { onclick: () => start() }, "Next image")] : [] });
     }

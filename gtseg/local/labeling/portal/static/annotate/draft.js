@@ -29,6 +29,7 @@ export class Draft {
     this.lost = false;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this.timer = undefined;
+    this.canceled = new AbortController();
   }
 
   /** -> {elsewhere, version, saved_at}; with `take` the task is taken over from another tab. */
@@ -54,6 +55,12 @@ export class Draft {
     clearInterval(this.timer);
     this.quit?.abort();
   }
+  /** Stop reporting presence and cancel requests that have no response yet. `start` continues. */
+  suspend() {
+    this.end();
+    this.canceled.abort();
+    this.canceled = new AbortController();
+  }
   leave() {
     this.end();
     const body = JSON.stringify({ tab: TAB, active: this.activity.take(), leaving: true });
@@ -74,7 +81,7 @@ export class Draft {
   async report(words) {
     const active = this.activity.take();
     try {
-      return await post(`${this.path}/presence`, { tab: TAB, active, ...words });
+      return await post(`${this.path}/presence`, { tab: TAB, active, ...words }, { signal: this.canceled.signal });
     } catch (error) {
       this.activity.giveBack(active);
       throw error;
@@ -101,7 +108,7 @@ export class Draft {
   }
 
   async request(method, words, body) {
-    const answer = await fetch(`/_portal/api/${this.path}/draft${words}`, { method, credentials: "same-origin", headers: { "X-Gtseg-Portal": "1" }, body }).catch(() => null);
+    const answer = await fetch(`/_portal/api/${this.path}/draft${words}`, { method, credentials: "same-origin", headers: { "X-Gtseg-Portal": "1" }, body, signal: this.canceled.signal }).catch(() => null);
     if (!answer || answer.status >= 500 || answer.status === 429) throw new Unreachable("the server cannot be reached");
     return answer;
   }

@@ -53,6 +53,7 @@ export class Journal {
     /** @type {any} */
     this.about = {};
     this.closed = false;
+    this.suspended = false;
     /** @type {import("./history.js").History | null} */
     this.history = null;
     this.value = null;
@@ -208,7 +209,7 @@ export class Journal {
 
   async flush() {
     clearTimeout(this.timer);
-    if (!this.draft || this.closed || this.draft.lost || !this.about.dirty || this.flushing) return;
+    if (!this.draft || this.closed || this.suspended || this.draft.lost || !this.about.dirty || this.flushing) return;
     this.flushing = true;
     this.first = null;
     const counted = this.changes;
@@ -222,6 +223,7 @@ export class Journal {
       else if (!this.about.dirty) this.onstate("shared");
       this.onshared?.(this.about.base);
     } catch (error) {
+      if (this.suspended) return undefined;
       if (error.code === "Changed") return this.readVersion(); // an earlier save succeeded but its response was lost
       if (error instanceof Unreachable) this.timer = setTimeout(() => this.flush(), RETRY_MS);
       if (!this.closed && (error instanceof Unreachable || error instanceof HttpError)) this.onstate("here");
@@ -236,6 +238,21 @@ export class Journal {
     const found = await this.draft.report({}).catch(() => null);
     if (found && !found.elsewhere) this.about.base = found.version;
     this.timer = setTimeout(() => this.flush(), DEBOUNCE_MS);
+  }
+
+  /** Cancel requests about the draft and send no others: the server refuses them once it has the answer. */
+  suspend() {
+    this.suspended = true;
+    clearTimeout(this.timer);
+    this.draft?.suspend();
+  }
+
+  /** Save again, after the answer was not taken. */
+  resume() {
+    this.suspended = false;
+    if (this.closed) return;
+    this.draft?.start();
+    if (this.about.dirty) this.scheduleSave();
   }
 
   /** Stop saving. Stored work is kept. */
