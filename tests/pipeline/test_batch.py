@@ -102,14 +102,14 @@ def test_one_job_is_created_and_a_second_command_has_nothing_to_do(
     city: Trained, predicted: Path, photographs: Path, shared_aws: Any
 ) -> None:
     again = in_batch(city, predicted / "batch", f"s3://bucket-{city.name}/images/city/", str(photographs))
-    assert (again.asked, again.there) == (1, 33)  # the one that is no image is looked at again
+    assert (again.requested, again.there) == (1, 33)  # the one that is no image is looked at again
     assert created(shared_aws, "CreateTransformJob", city.name) == [f"{city.name}-transform-1"]
 
 
 def test_another_output_folder_uses_the_existing_outputs(
     city: Trained, predicted: Path, tmp_path: Path, shared_aws: Any
 ) -> None:
-    assert in_batch(city, tmp_path / "masks").asked == 30
+    assert in_batch(city, tmp_path / "masks").requested == 30
     assert files_of(tmp_path / "masks").items() <= files_of(predicted / "batch").items()
     assert len(created(shared_aws, "CreateTransformJob", city.name)) == 1
 

@@ -237,7 +237,7 @@ def test_predict_writes_masks_of_the_images_size_and_requests_missing_ones_only(
     assert read_mask((tmp_path / "out/a/two.png").read_bytes()).max() < len(CLASSES)
     (tmp_path / "out/one.png").unlink()
     again = predict(deployed.run, deployed.context(), **options)
-    assert (again.there, again.asked) == (2, 2)
+    assert (again.there, again.requested) == (2, 2)
 
 
 def test_predictions_with_other_options_are_not_mixed(deployed: Trained, tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_outputs_requested_later_are_written_for_existing_masks(deployed: Traine
             sources=[str(tmp_path / "one.jpg")],
             output=str(out),
         )
-        assert result.asked == asked, flags
+        assert result.requested == asked, flags
     assert {path.name for path in out.iterdir()} == {
         "predictions.json",
         "one.png",
@@ -307,7 +307,7 @@ def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:
         sources=[f"{root}channels/test/"],
         output=f"{root}predicted/",
     )
-    assert (result.asked, result.failed) == (COUNTS["test"], ())
+    assert (result.requested, result.failed) == (COUNTS["test"], ())
     names = {item.key.rsplit("/", 1)[1] for item in S3(deployed.clients).list_objects(f"{root}predicted/")}
     assert names == {"predictions.json", "scene-8.png", "scene-9.png", "scene-10.png"}
 
