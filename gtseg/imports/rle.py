@@ -134,7 +134,7 @@ class _BitReader:
     def read(self, count: int) -> int:
         first, last = self._position // 8, (self._position + count + 7) // 8
         if last > len(self._data):
-            raise MaskError("run lengths of a brush that end before the mask")
+            raise MaskError("the run lengths of a brush end before the mask does")
         number = int.from_bytes(self._data[first:last])
         self._position += count
         return (number >> (last * 8 - self._position)) & ((1 << count) - 1)

@@ -62,7 +62,7 @@ class Loop:
 
 
 class Threads:
-    """Threads by name, at most one for each; used by one thread."""
+    """Background threads with names, at most one at a time for each name. Not thread-safe."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix

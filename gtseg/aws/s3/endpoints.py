@@ -59,7 +59,11 @@ def find_endpoint(client: Any, bucket: str) -> Endpoint:
             return _read(caught.request, bucket)
         finally:
             client.meta.events.unregister("before-send.s3.HeadObject", _capture, unique_id=_KEY)
-    raise AWSError(f"HeadBucket {bucket}", "NoEndpoint", "botocore sent a request that must not be sent")
+    raise AWSError(
+        f"HeadObject {bucket}",
+        "NoEndpoint",
+        "botocore sent a request that gtseg only asked it to sign: this version of botocore is not supported",
+    )
 
 
 def learn_region(client: Any, bucket: str) -> None:

@@ -90,10 +90,11 @@ PALETTE_BYTES = 1024
 
 
 def trust_palette(head: bytes, colors: ColorMap, classes: Classes, *, size: tuple[int, int]) -> bool:
-    """Return whether a mask's file can stay unchanged, from its first bytes: each class's color is at its own index.
+    """Return whether a mask's file can be used unchanged, judged by the palette in its first bytes.
 
-    No pixel is checked: values without a class and damage after the palette go undetected. False if a full check must
-    decide: another kind of PNG, other colors, changed indices, a size that is not the image's.
+    True if the color of each class is at the class's own index. No pixel is checked: values without a class and damage
+    after the palette go undetected. False if a full check must decide: another kind of PNG, other colors, changed
+    indices, a size that is not the image's.
     """
     try:
         header, palette = read_palette(head)

@@ -105,7 +105,7 @@ class Files:
         return locate(self.folder, number)
 
     def begin(self) -> Draft:
-        """Return a new file to write; the caller enters it (`with`), syncs and keeps it."""
+        """Return a new file, as a context manager that deletes it unless `Draft.keep` was called after `sync`."""
         number = self.allocate()
         path = self.locate(number)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

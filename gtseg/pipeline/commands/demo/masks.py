@@ -20,9 +20,9 @@ from gtseg.pipeline.run.locations import Entry, Place
 
 @dataclass(frozen=True)
 class Masks:
-    """`pairs`: image name -> mask name.
+    """Masks of a folder and the images that they belong to.
 
-    `labels`: names of the values from 1; `numbering`: meaning of the masks' own values.
+    `pairs`: image name -> mask name. `labels`: names of the values from 1. `numbering`: meaning of the masks' values.
     """
 
     pairs: dict[str, str]
