@@ -6,11 +6,12 @@ import sqlite3
 from typing import Any
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 from portal_helpers import begin, draw_photo, encode, enter, make_job
 from test_portal_outages import BACK, dab, dots
 from test_portal_verdict import make_verification, open_verdict
-from test_portal_whole_job import leave_empty_handed, submit
+from test_portal_whole_job import decline, leave_empty_handed, submit
 
 ON_SERVER = "On this computer and on the server"
 
@@ -50,21 +51,24 @@ def test_a_drawing_continues_in_another_browser_and_in_the_first_again(shared_aw
     assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
 
 
-def test_submitting_cancels_a_draft_that_is_being_saved(shared_aws: Any, open_page: Any) -> None:
-    """The server would refuse the draft of an answered task, which the browser's console shows as an error."""
-    portal_job = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late-draft")
+def decline_as_dark(page: Any) -> None:
+    decline(page, "too dark")
+
+
+@pytest.mark.parametrize("end", [submit, decline_as_dark])
+def test_ending_a_task_cancels_a_draft_that_is_being_saved(local_aws: Any, open_page: Any, end: Any) -> None:
+    """The server would refuse the draft of a task that has ended, which the browser's console shows as an error."""
+    portal_job = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late-draft")
     page, canceled = open_page(), []
     page.route("**/draft?*", lambda route: None)  # no response
     page.on("requestfailed", lambda request: canceled.append(request.url))
     enter(page, portal_job.links["Ada"])
     begin(page)
-    with page.expect_request("**/draft?*"):
+    with page.expect_request("**/draft?*") as draft:
         dab(page, 50.3, 50.4)
-    submit(page)
+    end(page)
     leave_empty_handed(page)
-    portal_job.await_status()
-    assert np.array_equal(portal_job.masks()[0], dots((50.3, 50.4)))
-    assert [url for url in canceled if "/draft?" in url]
+    assert draft.value.url in canceled
 
 
 def test_a_drawing_stored_only_in_this_browser_is_offered_and_restored(shared_aws: Any, open_page: Any) -> None:

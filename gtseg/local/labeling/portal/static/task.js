@@ -158,7 +158,7 @@ async function previous() {
 /** Close a reopened answer without changes. */
 async function keepAnswer() {
   try {
-    await post(`tasks/${encodeURIComponent(task.task)}/keep`);
+    await endTask(() => post(`tasks/${encodeURIComponent(task.task)}/keep`));
     await journal?.discard();
     editor?.discard?.();
     await start();
@@ -173,7 +173,7 @@ async function skip() {
   const { object } = task;
   try {
     await journal?.flush();
-    await post(`tasks/${encodeURIComponent(task.task)}/release`, { reason: "skipped" });
+    await endTask(() => post(`tasks/${encodeURIComponent(task.task)}/release`, { reason: "skipped" }));
     await start();
     if (task?.object === object) notice("This is the only image available to you now. Another worker may take it, or ask the owner about it.");
   } catch (error) {
@@ -304,6 +304,17 @@ async function takeAgain() {
 
 // ---- a task ends ----
 
+/** Send a request that ends the task. Requests about its draft are canceled: the server would refuse them afterwards. */
+async function endTask(send) {
+  journal?.suspend();
+  try {
+    return await send();
+  } catch (error) {
+    if (!(error instanceof HttpError && error.status === 410)) journal?.resume(); // 410: the task has ended already
+    throw error;
+  }
+}
+
 async function submit() {
   if (submitting || closed || !task || !editor) return;
   if (editor.localName === "crowd-semantic-segmentation" && !editor.map?.counts) return; // the image is not loaded yet
@@ -317,18 +328,16 @@ async function submit() {
   page.submit.textContent = "Sending…";
   try {
     setOpen(false); // later drawing would not be in the answer
-    journal.suspend();
     const body = { answer: await form.answer(), active: activity.take(), revisable: true };
-    await retry(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
+    await endTask(() => retry(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
-    });
+    }));
     await journal.discard();
     editor.discard?.();
     await start(); // later errors do not concern the answer
   } catch (error) {
     if (error instanceof HttpError && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
     else {
-      journal.resume();
       setOpen(!closed);
       notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof HttpError ? [h("button", { onclick: () => start() }, "Next image")] : [] });
     }
@@ -354,7 +363,7 @@ function decline() {
     event.preventDefault();
     if (!reason.value.trim()) return (problem.textContent = "Enter a reason; the owner of the job reads it.");
     try {
-      await post(`tasks/${encodeURIComponent(task.task)}/decline`, { reason: reason.value.trim() });
+      await endTask(() => post(`tasks/${encodeURIComponent(task.task)}/decline`, { reason: reason.value.trim() }));
       await journal?.discard();
       editor?.discard?.();
       dialog.close();

@@ -43,6 +43,7 @@ export class Draft {
 
   start() {
     this.end();
+    if (this.canceled.signal.aborted) this.canceled = new AbortController();
     this.quit = new AbortController();
     const options = { signal: this.quit.signal };
     this.timer = setInterval(() => this.reportPresence(), BEAT_MS);
@@ -55,11 +56,10 @@ export class Draft {
     clearInterval(this.timer);
     this.quit?.abort();
   }
-  /** Stop reporting presence and cancel requests that have no response yet. `start` continues. */
+  /** Stop reporting presence and cancel all requests, those without a response and later ones, until `start`. */
   suspend() {
     this.end();
     this.canceled.abort();
-    this.canceled = new AbortController();
   }
   leave() {
     this.end();

@@ -54,6 +54,8 @@ export class Journal {
     this.about = {};
     this.closed = false;
     this.suspended = false;
+    /** @type {Promise<unknown> | null} */
+    this.saving = null;
     /** @type {import("./history.js").History | null} */
     this.history = null;
     this.value = null;
@@ -207,10 +209,16 @@ export class Journal {
     this.timer = setTimeout(() => this.flush(), Math.max(0, Math.min(DEBOUNCE_MS, this.first + LONGEST_MS - Date.now())));
   }
 
+  /** Save what is not on the server, after a save that is in progress. */
   async flush() {
     clearTimeout(this.timer);
-    if (!this.draft || this.closed || this.suspended || this.draft.lost || !this.about.dirty || this.flushing) return;
-    this.flushing = true;
+    while (this.saving) await this.saving;
+    if (!this.draft || this.closed || this.suspended || this.draft.lost || !this.about.dirty) return;
+    this.saving = this.saveDraft();
+    await this.saving;
+  }
+
+  async saveDraft() {
     this.first = null;
     const counted = this.changes;
     try {
@@ -228,7 +236,7 @@ export class Journal {
       if (error instanceof Unreachable) this.timer = setTimeout(() => this.flush(), RETRY_MS);
       if (!this.closed && (error instanceof Unreachable || error instanceof HttpError)) this.onstate("here");
     } finally {
-      this.flushing = false;
+      this.saving = null;
       if (this.changes !== counted) this.scheduleSave();
     }
     return undefined;
