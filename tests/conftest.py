@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,18 @@ def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     server = LocalAWS(tmp_path_factory.mktemp("shared") / "aws")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def no_workers(shared_aws: LocalAWS) -> None:
+    """Remove the workers of earlier test files: a declined image waits for teammates who are signed in."""
+    head = {"Authorization": f"Bearer {shared_aws.owner_token}"}
+    place = f"{shared_aws.url}/_portal/api/workers"
+    with urllib.request.urlopen(urllib.request.Request(place, headers=head)) as response:
+        workers = json.load(response)["workers"]
+    for worker in workers:
+        request = urllib.request.Request(f"{place}/{worker['worker_id']}", headers=head, method="DELETE")
+        urllib.request.urlopen(request).close()
 
 
 @pytest.fixture(scope="session")

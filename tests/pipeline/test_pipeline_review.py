@@ -42,6 +42,9 @@ ENDPOINT = EndpointSection(
 )
 
 
+pytestmark = pytest.mark.usefixtures("no_workers")
+
+
 @pytest.fixture
 def worker(shared_aws: Any) -> Worker:
     return Worker(shared_aws)

@@ -157,13 +157,6 @@ class Labeling:
         uri = self.describe(name)["LabelingJobOutput"]["OutputDatasetS3Uri"]
         return [json.loads(line) for line in self.read(uri).decode().splitlines()]
 
-    def make_team(self) -> str:
-        """Create a workteam in which no other test's worker is signed in; return its name."""
-        name = f"team-{uuid.uuid4().hex[:8]}"
-        member = {"CognitoMemberDefinition": {"UserPool": "us-east-1_x", "UserGroup": "g", "ClientId": "c"}}
-        self.sagemaker.create_workteam(WorkteamName=name, MemberDefinitions=[member], Description="d")
-        return name
-
     def hire(self, name: str = "", team: str = "gtseg", **more: Any) -> Api:
         status, answer = self.owner("POST", "/workers", {"name": name or uuid.uuid4().hex, "team": team, **more})
         assert status == 201, answer

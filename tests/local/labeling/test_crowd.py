@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_fixture import SIZE, TEAM, Labeling, square
+from labeling_fixture import SIZE, Labeling, square
 from PIL import Image
 from polling import wait_for
 from test_verdicts import ask_for_verdicts
@@ -21,6 +21,7 @@ from test_verdicts import ask_for_verdicts
 from gtseg.local.labeling.crowd import MaskFolder, choose_verdicts, measure_agreement
 from gtseg.local.labeling.mask_values import ValueOptions
 
+pytestmark = pytest.mark.usefixtures("no_workers")
 CATS = Path(__file__).parents[2] / "data" / "cats"
 AWS = str(Path(sys.executable).with_name("aws"))
 
@@ -155,8 +156,7 @@ def test_answers_depend_on_seed_worker_and_object_alone(shared_aws: Any, tmp_pat
 def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp_path: Path) -> None:
     labeling = Labeling(shared_aws)
     put_mask(tmp_path, "000.png")
-    team = TEAM.replace("/gtseg", f"/{labeling.make_team()}")  # a declined image waits for teammates who are signed in
-    job = labeling.create(1, workers=2, WorkteamArn=team)
+    job = labeling.create(1, workers=2)
     described = run_crowd_until(labeling, job, "--masks", str(tmp_path), "--decline", "1")
     assert described["LabelCounters"]["FailedNonRetryableError"] == 1
     assert "declined at random" in labeling.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]

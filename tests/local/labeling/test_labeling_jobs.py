@@ -16,6 +16,8 @@ from labeling_fixture import ACS, END, PRE, PUBLIC, TEAM, Labeling, draw_answer,
 from PIL import Image
 from polling import wait_for
 
+pytestmark = pytest.mark.usefixtures("no_workers")
+
 
 @pytest.fixture
 def labeling(shared_aws: Any) -> Labeling:
@@ -175,10 +177,9 @@ def test_an_unreadable_image_fails_with_the_reason_and_the_job_completes(labelin
 
 
 def test_as_many_declines_as_required_answers_fail_an_object_with_the_reasons(labeling: Labeling) -> None:
-    team = labeling.make_team()  # a declined image waits for teammates who are signed in
-    job = labeling.create(1, workers=2, WorkteamArn=TEAM.replace("/gtseg", f"/{team}"))
+    job = labeling.create(1, workers=2)
     for number in range(2):
-        worker = labeling.hire(team=team)
+        worker = labeling.hire()
         task = labeling.lease(worker, job)
         assert worker("POST", f"/tasks/{task['task']}/decline", {"reason": f"blurred {number}"})[0] == 200
         assert worker("POST", f"/jobs/{job}/tasks")[0] == 204
@@ -190,9 +191,8 @@ def test_as_many_declines_as_required_answers_fail_an_object_with_the_reasons(la
 
 
 def test_one_answer_among_declines_labels_the_object(labeling: Labeling) -> None:
-    team = labeling.make_team()
-    job = labeling.create(1, workers=2, WorkteamArn=TEAM.replace("/gtseg", f"/{team}"))
-    workers = [labeling.hire(team=team) for _ in range(3)]
+    job = labeling.create(1, workers=2)
+    workers = [labeling.hire() for _ in range(3)]
     labeling.label_all(workers[0], job, count=1)
     for worker in workers[1:]:
         task = labeling.lease(worker, job)
