@@ -29,7 +29,7 @@ from gtseg.core.limits import (
     WorkersPerObject,
     WorkteamArn,
 )
-from gtseg.settings.table import Seconds, Table, duration_text
+from gtseg.settings.table import Location, Seconds, Table, duration_text
 
 Label = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -66,7 +66,7 @@ class Labeling(Table):
     order: Literal["given", "helpful"] = "given"
     """"helpful": a labeling server of gtseg hands out the images first that its model is least sure of and that differ
     most from the labeled ones."""
-    gold: Annotated[str, Field(min_length=1)] | None = None
+    gold: Location | None = None
     """Folder or s3:// prefix of known masks for some images (index PNGs, <image>.png); a labeling server of gtseg
     scores its workers by them."""
     colors: dict[str, Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]] = {}

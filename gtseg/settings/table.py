@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gtseg.errors import SettingsError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+S3_URI = r"s3://[A-Za-z0-9._-]{3,255}(/|$)"
 RUN_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$"
 
 
@@ -37,6 +38,23 @@ def duration_text(seconds: int) -> str:
 
 Seconds = Annotated[int, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=RUN_NAME)]
+
+
+def check_location(text: str) -> str:
+    """Return the path or s3:// URI. Raises ValueError for another scheme or a bucket that no name can be."""
+    if not text.strip():
+        raise ValueError("must be an s3:// URI or a path")
+    if "://" in text and not text.startswith("s3://"):
+        raise ValueError("must be an s3:// URI or a path; other schemes are not supported")
+    if text.startswith("s3://") and not re.match(S3_URI, text):
+        raise ValueError(
+            "has no valid bucket name; an access point is named by its alias, like s3://NAME-s3alias/images/"
+        )
+    return text
+
+
+Location = Annotated[str, AfterValidator(check_location)]
+"""Path, or s3:// URI with a bucket name or an access point's alias."""
 
 
 def check_run_name(name: str) -> None:
