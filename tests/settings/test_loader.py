@@ -121,7 +121,7 @@ def test_other_gtseg_variables_are_ignored(folder: Path) -> None:
         ("[dataset]\nsplit = { train = 0.5, val = 0.5 }\n", "unknown key .*split.val.*Did you mean validation"),
         ('[dataset]\ngroup_by = "("\n', "invalid regular expression"),
         ("[dataset]\nmin_confidence = 2\n", "min_confidence = 2"),
-        ('[images]\nsource = "http://x/y"\n', "must be an s3:// address"),
+        ('[images]\nsource = "http://x/y"\n', "must be an s3:// URI"),
         ("[dataset]\nseed = 2026-01-01\n", "date"),
         ('folder = "x"\n', "folder"),
     ],

@@ -116,7 +116,7 @@ def test_instance_types_are_gpu_instances_of_the_api() -> None:
         ('[train]\nmax_wait = "1h"', "needs spot = true"),
         ('[train]\nspot = true\nmax_runtime = "2h"\nmax_wait = "1h"', "at least max_runtime"),
         ('[train]\nsubnets = ["subnet-1"]', "must be given together"),
-        ('[train]\ninput = "augmented-manifest"\ninitial_model = "s3://b/m.tar.gz"', "supports no other input"),
+        ('[train]\ninput = "augmented-manifest"\ninitial_model = "s3://bucket/m.tar.gz"', "supports no other input"),
         ('[train]\ntags = { "aws:x" = "1" }', "without an aws:"),
         ("[tune]\nlearning_rate = [0.1, 0.2]", "within 0.0001 to 0.1"),
         ("[tune]\nmini_batch_size = [8, 4]", "the smaller first"),
