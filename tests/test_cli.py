@@ -127,7 +127,7 @@ def test_status_of_all_runs_has_one_line_per_run(folder: Folder) -> None:
         (["watch"], 3, "Start one: `gtseg label`"),
         (["run", "--until", "lable"], 2, "unknown stage; must be one of label, watch, dataset"),
         (["status", "--run", "a b"], 2, "--run a b"),
-        (["dataset", "--job", "x", "--manifest", "s3://b/x"], 2, "exclude each other"),
+        (["dataset", "--job", "x", "--manifest", "s3://pets/x"], 2, "exclude each other"),
         (["label", "--set", "labeling"], 2, "TABLE.KEY=VALUE"),
         (["label", "--settings", "none.toml"], 2, "gtseg init"),
         (["label", "--set", "project.region=eu-north-1"], 2, "Ground Truth is not available in region 'eu-north-1'"),

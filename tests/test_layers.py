@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.aws.labeling_server": (("gtseg.errors", "gtseg.aws"), ("botocore",)),
     "gtseg.aws.waiting": (("gtseg.errors", "gtseg.aws"), ("tenacity",)),
     "gtseg.aws.training": (("gtseg.errors", "gtseg.aws"), ("sagemaker",)),
-    "gtseg.aws.s3": (("gtseg.errors", "gtseg.aws"), ("botocore", "urllib3")),
+    "gtseg.aws.s3": (("gtseg.errors", "gtseg.aws", "gtseg.core.s3_uris"), ("botocore", "urllib3")),
     "gtseg.pipeline": ((), ()),
     "gtseg.pipeline.run": (STAGE, ("numpy", "PIL", "pydantic", "msgspec")),
     "gtseg.pipeline.stages": (STAGE, LIBRARIES),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gtseg.cli.checks import path
 from gtseg.cli.console import print_json, say
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import Json, Set, SettingsFile, open_session
@@ -19,7 +20,7 @@ app = typer.Typer(rich_markup_mode=None)
 def compare(
     contenders: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="Names of runs, or folders of predicted masks (index PNGs)."),
+        typer.Argument(metavar="RUN", help="Names of runs, or folders of predicted masks (index PNGs).", callback=path),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")] = Path("compare.html"),
     settings_file: SettingsFile = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.console import print_columns, print_json, say, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
@@ -34,9 +35,9 @@ def evaluate(
     project: ProjectOptions,
     predictions: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Index PNGs to score; needs no run and no endpoint."),
+        typer.Option(metavar="DIR", help="Index PNGs to score; needs no run and no endpoint.", callback=location),
     ] = None,
-    masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their true masks.")] = None,
+    masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their true masks.", callback=location)] = None,
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gtseg.cli.checks import file_location
 from gtseg.cli.console import print_json, say
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions
@@ -21,9 +22,10 @@ FORMS = ("coco", "yolo", "masks", "cvat")
 class ExportOptions:
     """Labels to export and the options of the formats."""
 
-    manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of the run's.")] = (
-        None
-    )
+    manifest: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Any output.manifest instead of the run's.", callback=file_location),
+    ] = None
     label_attribute: Annotated[
         str | None, typer.Option(metavar="ATTRIBUTE", help="Label attribute, if the manifest has several.")
     ] = None

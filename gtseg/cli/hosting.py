@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtseg.cli.checks import file_location, location, resource_name
 from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say
 from gtseg.cli.listeners import listener
@@ -22,6 +23,7 @@ from gtseg.cli.options import (
     open_settings,
 )
 from gtseg.cli.stage_command import answer, run_stage
+from gtseg.core.s3_uris import is_s3_uri
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -35,8 +37,13 @@ app = typer.Typer(rich_markup_mode=None)
 def deploy(
     project: ProjectOptions,
     spending: Spending,
-    job: Annotated[str | None, typer.Option(metavar="NAME", help="Any training job instead of the run's.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.")] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Any training job instead of the run's.", callback=resource_name),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.", callback=file_location)
+    ] = None,
 ) -> None:
     """Deploy the trained model to an endpoint, which runs until `gtseg cleanup`."""
     from gtseg.pipeline.stages.deploy import deploy as implementation
@@ -89,7 +96,7 @@ class GeoOptions:
             return
         from gtseg.imports import georeferencing  # noqa: F401  (needs the extra [geo])
 
-        if output.startswith("s3://"):
+        if is_s3_uri(output):
             raise SettingsError("--tiles and --features need a local --output folder")
 
     def write(self, output: str, run: Run) -> None:
@@ -110,17 +117,27 @@ class GeoOptions:
 @app.command()
 @grouped
 def predict(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES", help="Images, folders or s3:// prefixes.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix for the masks.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES", help="Images, folders or s3:// prefixes.", callback=location)
+    ],
+    output: Annotated[
+        str,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix for the masks.", callback=location),
+    ],
     project: ProjectOptions,
     results: Results,
     on_the_map: GeoOptions,
     in_batch: BatchOptions,
     spending: Spending,
-    endpoint: Annotated[str | None, typer.Option(metavar="ENDPOINT", help="Any endpoint instead of the run's.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="ENDPOINT", help="Any endpoint instead of the run's.", callback=resource_name),
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="URI", help="With --batch: any model.tar.gz in S3 instead of the run's."),
+        typer.Option(
+            metavar="URI", help="With --batch: any model.tar.gz in S3 instead of the run's.", callback=file_location
+        ),
     ] = None,
 ) -> None:
     """Predict the mask of each image with the endpoint, or with a transform job (--batch).

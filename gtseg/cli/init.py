@@ -54,14 +54,15 @@ def _write_policies(folder: Path) -> dict[str, str]:
 
     from gtseg.cli.options import open_settings
     from gtseg.core.policies import caller_policy, execution_policy, labeling_server_policy, trust_policy
+    from gtseg.core.s3_uris import is_s3_uri, split_uri
     from gtseg.pipeline.run import Context, locate
     from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(folder / "gtseg.toml")
     clients = open_clients(settings)
-    bucket = locate(settings, clients).removeprefix("s3://").split("/", 1)[0]
+    bucket = split_uri(locate(settings, clients))[0]
     source = settings.images.source or ""
-    images = [source.removeprefix("s3://").split("/", 1)[0]] if source.startswith("s3://") else []
+    images = [split_uri(source)[0]] if is_s3_uri(source) else []
     role = Context(settings, clients).role_arn
     documents = {
         "caller.json": caller_policy(

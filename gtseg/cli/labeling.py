@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gtseg.cli.checks import resource_name
 from gtseg.cli.console import print_columns, print_json, say
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
@@ -52,7 +53,10 @@ def label(
     endpoint: Annotated[
         str | None,
         typer.Option(
-            "--prelabel", metavar="ENDPOINT", help="Predict masks with this endpoint first; workers correct them."
+            "--prelabel",
+            metavar="ENDPOINT",
+            help="Predict masks with this endpoint first; workers correct them.",
+            callback=resource_name,
         ),
     ] = None,
 ) -> None:

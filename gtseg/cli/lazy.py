@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from gtseg.cli.checks import refuse_remote_paths
+
 
 class LazyGroup(TyperGroup):
     """Commands by section of the help: section -> name -> help line; `load` returns the typer app of a command."""
@@ -32,6 +34,7 @@ class LazyGroup(TyperGroup):
         command = loaded.commands.get(cmd_name, loaded)
         add_examples(command, cmd_name, self.examples)
         add_short_help(command)
+        refuse_remote_paths(command)
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

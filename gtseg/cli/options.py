@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gtseg.cli.checks import file_location, resource_name
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -130,9 +131,15 @@ class SourceOptions:
 
     job: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="Any labeling job of this account and region instead of the run's."),
+        typer.Option(
+            metavar="JOB",
+            help="Any labeling job of this account and region instead of the run's.",
+            callback=resource_name,
+        ),
     ] = None
-    manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")] = None
+    manifest: Annotated[
+        str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.", callback=file_location)
+    ] = None
     label_attribute: Annotated[
         str | None, typer.Option(metavar="ATTRIBUTE", help="Label attribute, if the manifest has several.")
     ] = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gtseg.cli.checks import location, resource_name
 from gtseg.cli.console import print_columns, print_json, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
@@ -99,12 +100,18 @@ def agreement(
     project: ProjectOptions,
     job: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="Any labeling job of this account and region instead of the run's."),
+        typer.Option(
+            metavar="JOB",
+            help="Any labeling job of this account and region instead of the run's.",
+            callback=resource_name,
+        ),
     ] = None,
     gold: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Folder of known masks, <image>.png with class indices; workers are scored by them."
+            metavar="DIR",
+            help="Folder of known masks, <image>.png with class indices; workers are scored by them.",
+            callback=location,
         ),
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=0, help="Number of hardest images to list.")] = 10,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.core.classes import BACKGROUND
+from gtseg.core.s3_uris import require_location
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.errors import SettingsError
 from gtseg.library.progress import listen
@@ -43,8 +44,8 @@ def evaluate(
         raise SettingsError("predictions and truth must both be folders, or both be arrays")
     if isinstance(predictions, str | Path) and isinstance(truth, str | Path):
         found = evaluate_folders(
-            str(predictions),
-            str(truth),
+            require_location(str(predictions), "predictions"),
+            require_location(str(truth), "truth"),
             labels=list(labels),
             values=values,
             void=void,

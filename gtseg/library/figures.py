@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gtseg.core.charts import standalone
 from gtseg.core.files import write_atomically
+from gtseg.core.s3_uris import require_path
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Figure:
 
     def save(self, path: str | Path) -> Path:
         """Write the chart as a standalone SVG file. Raises SettingsError for another file extension."""
-        target = Path(path)
+        target = Path(require_path(str(path), "path"))
         if target.suffix.lower() != ".svg":
             raise SettingsError(f"{target}: a chart must be saved as .svg")
         write_atomically(target, standalone(self.svg).encode())
@@ -60,7 +61,7 @@ class Picture:
 
     def save(self, path: str | Path) -> Path:
         """Write the picture; the file extension (.png, .jpg) sets the format."""
-        target = Path(path)
+        target = Path(require_path(str(path), "path"))
         target.parent.mkdir(parents=True, exist_ok=True)
         self.pillow.save(target)
         return target

@@ -20,8 +20,10 @@ from gtseg.core.labeling.output_manifest import (
     find_label_attributes,
 )
 from gtseg.core.labeling.output_manifest import read_manifest as read_lines
+from gtseg.core.labeling.references import explain
 from gtseg.core.masks import Classes, ColorMap, check_mask, draw_overlay, merge_classes
 from gtseg.core.masks.png import read_png_header
+from gtseg.core.s3_uris import require_file, require_location
 from gtseg.errors import GtsegError, ManifestError, SettingsError
 from gtseg.library.figures import Picture, strip
 from gtseg.library.tables import html_table, make_table
@@ -44,9 +46,11 @@ def read_manifest(
 
     `label_attribute` selects one of several labels. `rewrite` replaces prefixes of URIs of moved images or masks:
     `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read on access. Raises SettingsError if the label
-    is ambiguous, ManifestError naming the line that cannot be read.
+    is ambiguous or an address is mistyped, ManifestError naming the line that cannot be read.
     """
-    place, s3 = str(manifest), S3(Clients())
+    place, s3 = require_file(str(manifest), "manifest"), S3(Clients())
+    for old, new in (rewrite or {}).items():
+        require_location(new, f"rewrite {old!r}:")
     body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, s3)
     label = label_attribute or _only_label(body, place)
     lines = tuple(read_lines([body], label))
@@ -82,7 +86,7 @@ class LabeledImage:
     def image(self) -> Picture:
         """Return the photograph. Raises GtsegError if it cannot be read."""
         assert self._manifest is not None
-        return Picture(read_image(self.uri, self._manifest.s3), Path(self.uri).name)
+        return Picture(read_image(self._readable(self.uri), self._manifest.s3), Path(self.uri).name)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -92,11 +96,17 @@ class LabeledImage:
         """
         if self.mask_uri is None or self._colors is None or self._manifest is None:
             raise ManifestError(f"line {self.number}: {self.uri} has no mask: {self.status}. {self.reason}")
-        body = read_bytes(self.mask_uri, self._manifest.s3)
+        body = read_bytes(self._readable(self.mask_uri), self._manifest.s3)
         header = read_png_header(body)
         size = (header.width, header.height)
         checked = check_mask(body, self._colors, self._manifest.table_of_classes, size=size)
         return read_mask(checked.annotation or body)
+
+    def _readable(self, reference: str) -> str:
+        """Return the reference. Raises ManifestError naming the line for one that is neither an S3 URI nor a path."""
+        if reason := explain(reference):
+            raise ManifestError(f"line {self.number}: {reason}")
+        return reference
 
     @property
     def overlay(self) -> Picture:

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtseg.core.s3_uris import require_location
 from gtseg.errors import SettingsError
 from gtseg.library.progress import listen
 from gtseg.library.results import (
@@ -144,8 +145,8 @@ class ProjectRun:
         from gtseg.pipeline.commands.predict import classes_of, gather, predict, predict_in_batch
 
         given = [images] if isinstance(images, str | Path) else list(images)
-        sources = [str(one) for one in given]
-        target = str(output or self.project.settings.folder / "predictions")
+        sources = [require_location(str(one), "images") for one in given]
+        target = require_location(str(output or self.project.settings.folder / "predictions"), "output")
         run, context = self._load(), self._context(agree=agree)
         ask = predict_in_batch if in_batch else predict
         done = ask(run, context, sources=sources, output=target)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from gtseg.core.charts import bar_chart, confusion_chart, training_curves
 from gtseg.core.masks import draw_overlay
+from gtseg.core.s3_uris import require_path
 from gtseg.core.training.channels import channel_uri
 from gtseg.errors import GtsegError, SettingsError, StageError
 from gtseg.library.figures import Figure, Picture, strip
@@ -319,7 +320,7 @@ class Report:
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file."""
-        target = Path(path)
+        target = Path(require_path(str(path), "path"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(self.html, encoding="utf-8")
         return target

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gtseg.core.limits import DAY, KmsKey, S3Uri
-from gtseg.settings.table import Seconds, Table
+from gtseg.settings.table import Seconds, Table, check_object
 from gtseg.settings.training import Network
 
 STAGE_NAMES = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
@@ -16,7 +16,7 @@ STAGE_NAMES = ("label", "watch", "dataset", "train", "deploy", "evaluate", "repo
 class Deploy(Network):
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.c5.xlarge"
     instance_count: Annotated[int, Field(ge=1, le=100)] = 1
-    model_data: S3Uri | None = None
+    model_data: Annotated[S3Uri, BeforeValidator(check_object)] | None = None
     """S3 URI of any model.tar.gz. Unset: the model of this run's training job."""
     image_uri: str | None = None
     """Container image that serves the model. Unset: the built-in algorithm's image of the region."""

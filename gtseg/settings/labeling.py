@@ -24,12 +24,13 @@ from gtseg.core.limits import (
     KmsKey,
     LabeledObjects,
     LabeledPercent,
+    ModelArn,
     SecurityGroups,
     Subnets,
     WorkersPerObject,
     WorkteamArn,
 )
-from gtseg.settings.table import Location, Seconds, Table, duration_text
+from gtseg.settings.table import MODEL, WORKTEAM, LocalPath, Location, Seconds, Table, duration_text
 
 Label = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -39,7 +40,7 @@ class Labeling(Table):
     """AWS profile (keys, region, endpoint_url) for labeling jobs and teams. Unset: the profile of all other calls."""
     labels: Annotated[tuple[Label, ...], Field(max_length=LABELS)] = ()
     workforce: Literal["private", "vendor", "public"] = "private"
-    workteam_arn: WorkteamArn | None = None
+    workteam_arn: Annotated[WorkteamArn, WORKTEAM] | None = None
     workers_per_object: WorkersPerObject = 1
     task_time_limit: Annotated[Seconds, TASK_TIME] = HOUR
     task_lifetime: Annotated[Seconds, TASK_LIFETIME] | None = None
@@ -51,7 +52,7 @@ class Labeling(Table):
         "image segmentation",
     )
     instructions: str = ""
-    template: str | None = None
+    template: LocalPath | None = None
     price_per_task: str | None = None
     """USD per worker and object, one of PRICES; a string, so that no decimal changes."""
     content_classifiers: tuple[Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...] = ()
@@ -72,7 +73,7 @@ class Labeling(Table):
     colors: dict[str, Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]] = {}
     """Display colors of labels on a labeling server of gtseg when a job starts, like {cat = "#d55e00"}; later they are
     changed on the owner's page. Files keep Ground Truth's colors."""
-    initial_model_arn: str | None = None
+    initial_model_arn: Annotated[ModelArn, MODEL] | None = None
     volume_kms_key: KmsKey | None = None
     subnets: Subnets = ()
     security_groups: SecurityGroups = ()

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from gtseg.core.s3_uris import require_path
 from gtseg.errors import SettingsError
 from gtseg.settings.settings import Settings
 from gtseg.settings.table import duration_text
@@ -39,7 +40,8 @@ def load(
     like those of environment variables. Raises SettingsError naming every wrong key, its value, its source and the
     allowed values.
     """
-    path = file or Path(environ.get("GTSEG_SETTINGS", FILE_NAME))
+    name, text = ("settings file", str(file)) if file else ("GTSEG_SETTINGS", environ.get("GTSEG_SETTINGS", FILE_NAME))
+    path = Path(require_path(text, name))
     values = _read(path)
     origin: dict[Keys, str] = {}
     for keys, value, source in [*_from_environment(environ), *_from_flags(flags)]:
@@ -169,6 +171,9 @@ def _sentence(keys: Keys, problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{name} is missing"
     message = problem["msg"].removeprefix("Value error, ")
+    may_be_arn = keys[-1].endswith(("_arn", "kms_key"))
+    if problem["type"].startswith("string_") and str(problem["input"]).startswith("arn:") and not may_be_arn:
+        message = "must be a name or an ID, not an ARN"
     if "than" in problem["type"] and _is_duration(keys):
         limit = next(iter(problem["ctx"].values()))
         message = f"at {'most' if 'less' in problem['type'] else 'least'} {duration_text(limit)}"

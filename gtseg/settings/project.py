@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gtseg.core.limits import KmsKey, RoleArn
-from gtseg.settings.table import Name, Table
+from gtseg.core.s3_uris import is_path
+from gtseg.settings.table import ROLE, Name, Table, matching
 
 BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 
@@ -15,7 +16,9 @@ BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 class Project(Table):
     name: Name
     """Default name of the run and prefix of the names of all its resources."""
-    bucket: Annotated[str, Field(pattern=BUCKET)] | None = None
+    bucket: (
+        Annotated[str, matching(BUCKET, "the name of a bucket, like my-bucket, without s3://, a key or an ARN")] | None
+    ) = None
     """Unset: gtseg-<account>-<region>, which is created if it does not exist."""
     create_bucket: bool = False
     """Create the bucket named in `bucket` if it does not exist."""
@@ -26,13 +29,13 @@ class Project(Table):
     bucket's default applies."""
     kms_key: KmsKey | None = None
     """KMS key of every object that is written, including the jobs' outputs unless their own tables name another key."""
-    role_arn: RoleArn | None = None
+    role_arn: Annotated[RoleArn, ROLE] | None = None
     """Role that SageMaker assumes. Unset: arn:aws:iam::<account>:role/gtseg."""
 
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
-        if prefix.startswith(("/", "s3:")):
+        if prefix.startswith("/") or not is_path(prefix):
             raise ValueError(
                 'must be a key prefix inside the bucket, like "projects/", without a scheme or a leading slash'
             )

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gtseg.core.resource_names import find_name_problem
+from gtseg.core.s3_uris import find_file_problem, find_path_problem, find_problem, is_path
 from gtseg.errors import SettingsError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-S3_URI = r"s3://[A-Za-z0-9._-]{3,255}(/|$)"
 RUN_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$"
 
 
@@ -41,18 +42,60 @@ Name = Annotated[str, Field(pattern=RUN_NAME)]
 
 
 def check_location(text: str) -> str:
-    """Return the path or s3:// URI. Raises ValueError for another scheme or a bucket that no name can be."""
+    """Return the path or s3:// URI. Raises ValueError for a mistyped URI, another scheme or an ARN."""
     if not text.strip():
         raise ValueError("must be an s3:// URI or a path")
-    if "://" in text and not text.startswith("s3://"):
-        raise ValueError("must be an s3:// URI or a path; other schemes are not supported")
-    if text.startswith("s3://") and not re.match(S3_URI, text):
-        raise ValueError(
-            "has no valid bucket name; an access point is named by its alias, like s3://NAME-s3alias/images/"
-        )
+    if problem := find_problem(text):
+        raise ValueError(problem)
     return text
 
 
+def check_path(text: str) -> str:
+    """Return the path. Raises ValueError for an S3 URI or another URL."""
+    if problem := find_path_problem(text):
+        raise ValueError(problem)
+    return text
+
+
+def check_model(text: str) -> str:
+    """Return the s3:// URI of a model or the name of a training job. Raises ValueError for another text."""
+    problem = find_file_problem(text) if re.match("s3:", text, re.IGNORECASE) else find_name_problem(text)
+    if problem:
+        raise ValueError(f"must be the s3:// URI of a model.tar.gz, or the name of a training job: {problem}")
+    return text
+
+
+def check_object(text: str) -> str:
+    """Return the s3:// URI of an object. Raises ValueError for another text."""
+    problem = find_file_problem(text)
+    if problem or is_path(text):
+        raise ValueError("must be the s3:// URI of an object" + (f": {problem}" if problem else ""))
+    return text
+
+
+def matching(pattern: str, words: str) -> BeforeValidator:
+    """Return a validator that describes in words what a text must be if it does not match the pattern."""
+
+    def check(text: Any) -> Any:
+        if isinstance(text, str) and not re.match(pattern, text):
+            raise ValueError(f"must be {words}")
+        return text
+
+    return BeforeValidator(check)
+
+
+ROLE = matching(r"arn:aws[a-z-]*:iam::\d{12}:role/", "the ARN of a role, like arn:aws:iam::111122223333:role/NAME")
+WORKTEAM = matching(
+    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:\d{12}:workteam/",
+    "the ARN of a workteam, like arn:aws:sagemaker:REGION:111122223333:workteam/private-crowd/NAME (`aws sagemaker "
+    "list-workteams` lists them)",
+)
+MODEL = matching(
+    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:\d{12}:model/",
+    "the ARN of a model, like arn:aws:sagemaker:REGION:111122223333:model/NAME: the FinalActiveLearningModelArn of a "
+    "labeling job",
+)
+LocalPath = Annotated[str, AfterValidator(check_path)]
 Location = Annotated[str, AfterValidator(check_location)]
 """Path, or s3:// URI with a bucket name or an access point's alias."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gtseg.core.limits import DAY, KmsKey, SecurityGroups, Subnets
-from gtseg.settings.table import Location, Seconds, Table
+from gtseg.settings.table import Seconds, Table, check_model
 
 INSTANCE_TYPES = (
     *(f"ml.g4dn.{size}" for size in ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")),
@@ -135,7 +135,7 @@ class Train(Network):
     """spot only: limit of waiting and training together. Unset: twice max_runtime."""
     checkpoints: bool | None = None
     """Store checkpoints below the run. Unset: only with spot."""
-    initial_model: Location | None = None
+    initial_model: Annotated[str, AfterValidator(check_model)] | None = None
     """Continue training from an earlier model: s3://.../model.tar.gz or the name of a training job."""
     image_uri: str | None = None
     """Unset: the built-in algorithm's image of the region."""

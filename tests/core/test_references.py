@@ -2,43 +2,10 @@ from __future__ import annotations
 
 from urllib.parse import quote, quote_plus
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.labeling.references import decoded_forms, explain, read_reference, rewrite
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://pets.s3.amazonaws.com/field%20day/a%2Bb.jpg",
-        "https://pets.s3.eu-central-1.amazonaws.com/field%20day/a+b.jpg?X-Amz-Signature=1&x=/",
-        "https://pets.s3-eu-west-1.amazonaws.com/field%20day/a+b.jpg",
-        "https://s3.us-gov-west-1.amazonaws.com/pets/field%20day/a+b.jpg",
-        "http://s3.amazonaws.com/pets/field day/a+b.jpg",
-        "https://pets.s3.dualstack.us-east-1.amazonaws.com/field%20day/a+b.jpg",
-        "https://pets.s3-accelerate.amazonaws.com/field%20day/a+b.jpg",
-        "https://pets.s3.cn-north-1.amazonaws.com.cn/field%20day/a+b.jpg",
-        "arn:aws:s3:::pets/field day/a+b.jpg",
-        "s3a://pets/field day/a+b.jpg",
-        "s3://pets/field day/a+b.jpg",
-    ],
-)
-def test_every_url_of_an_s3_object_becomes_its_s3_uri(text: str) -> None:
-    assert read_reference(text) == "s3://pets/field day/a+b.jpg"
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["https://example.com/a.jpg", "https://pets.s3.example.com/a.jpg", "images/a.jpg", "https://[x/a", ""],
-)
-def test_other_urls_are_unchanged(text: str) -> None:
-    assert read_reference(text) == text
-
-
-def test_a_bucket_name_with_dots_is_read() -> None:
-    assert read_reference("https://my.photo.bucket.s3.us-east-1.amazonaws.com/k") == "s3://my.photo.bucket/k"
+from gtseg.core.labeling.references import decoded_forms, explain, rewrite
 
 
 @given(st.text(min_size=1, max_size=20).filter(lambda key: key[0] != "/"))

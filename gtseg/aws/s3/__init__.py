@@ -13,7 +13,8 @@ from gtseg.aws.s3.bulk import Bulk, Fetched
 from gtseg.aws.s3.listing import Listed, list_folder, list_pages
 from gtseg.aws.s3.objects import CONDITION_CODES, MISSING_CODES, S3, Uploaded
 from gtseg.aws.s3.parallel import Budget, work_through
-from gtseg.aws.s3.uris import is_s3_uri, join_uri, split_uri
+from gtseg.aws.s3.uris import join_uri
+from gtseg.core.s3_uris import is_s3_uri, split_uri
 
 __all__ = [
     "CONDITION_CODES",

@@ -35,7 +35,8 @@ from gtseg.aws.s3.bucket_regions import Route, Routes
 from gtseg.aws.s3.connections import READ_SECONDS, Answer, Connection, Traffic
 from gtseg.aws.s3.endpoints import Endpoint
 from gtseg.aws.s3.signing import quote_path
-from gtseg.aws.s3.uris import guess_content_type, split_uri
+from gtseg.aws.s3.uris import guess_content_type
+from gtseg.core.s3_uris import split_uri
 from gtseg.errors import AWSError
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 from gtseg.aws.s3.bulk import Bulk, Request
 from gtseg.aws.s3.connections import Answer
 from gtseg.aws.s3.signing import quote_query
-from gtseg.aws.s3.uris import join_uri, split_uri
+from gtseg.aws.s3.uris import join_uri
+from gtseg.core.s3_uris import split_uri
 
 _CONTENTS = re.compile(
     rb"<Contents><Key>([^<]+)</Key><LastModified>([^<]+)</LastModified><ETag>([^<]+)</ETag>"

@@ -12,7 +12,8 @@ from gtseg.aws.failures import translate
 from gtseg.aws.s3.bulk import Bulk
 from gtseg.aws.s3.listing import Listed, list_pages
 from gtseg.aws.s3.parallel import work_through
-from gtseg.aws.s3.uris import guess_content_type, join_uri, split_uri
+from gtseg.aws.s3.uris import guess_content_type, join_uri
+from gtseg.core.s3_uris import split_uri
 from gtseg.errors import AWSError
 
 if TYPE_CHECKING:

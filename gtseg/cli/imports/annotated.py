@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.imports.shared import ImportOptions, Labels, bar, fetch, finish, split_names
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
-Images = Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")]
+Images = Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.", callback=location)]
 
 
 @app.command()
@@ -28,7 +29,9 @@ def yolo(
     folder: Annotated[
         str,
         typer.Argument(
-            metavar="FOLDER", help="Folder or s3:// prefix of the dataset (data.yaml, images/, labels/), or of images."
+            metavar="FOLDER",
+            help="Folder or s3:// prefix of the dataset (data.yaml, images/, labels/), or of images.",
+            callback=location,
         ),
     ],
     options: ImportOptions,

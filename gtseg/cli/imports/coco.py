@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.imports.annotated import import_set
 from gtseg.cli.imports.shared import ImportOptions, fetch
 from gtseg.cli.option_groups import grouped
@@ -19,7 +20,9 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command()
 @grouped
 def coco(
-    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.")],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.", callback=location)
+    ],
     annotations: Annotated[
         Path, typer.Argument(metavar="ANNOTATIONS", help="COCO JSON with images, annotations and categories.")
     ],

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.imports.shared import BBox, ImportOptions, bar, fetch, finish, parse_box, read_json
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions
+from gtseg.core.s3_uris import is_s3_uri
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -85,14 +87,20 @@ class ChipOptions:
 @grouped
 def geo(
     images: Annotated[
-        str, typer.Argument(metavar="IMAGES", help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")
+        str,
+        typer.Argument(
+            metavar="IMAGES", help="GeoTIFF, a folder of them, or an s3:// prefix (also public).", callback=location
+        ),
     ],
     classes: ClassOptions,
     chips: ChipOptions,
     options: ImportOptions,
     project: ProjectOptions,
     features: Annotated[
-        str | None, typer.Argument(metavar="FEATURES", help="GeoJSON or shapefile, or a folder with one per image.")
+        str | None,
+        typer.Argument(
+            metavar="FEATURES", help="GeoJSON or shapefile, or a folder with one per image.", callback=location
+        ),
     ] = None,
 ) -> None:
     """Import GeoTIFFs of any bands and bit depth with polygons, such as SpaceNet footprints or shapefiles."""
@@ -160,7 +168,7 @@ def _sources(images: str, features: str | None, folder: Path, settings: Path | N
     from gtseg.imports.scene_pairs import SCENE_SUFFIXES
 
     feature_source = Path(features) if features else None
-    if features and features.startswith("s3://"):
+    if features and is_s3_uri(features):
         feature_source = fetch(
             features,
             folder / "cache/features",
@@ -168,7 +176,7 @@ def _sources(images: str, features: str | None, folder: Path, settings: Path | N
             settings,
             None,
         )
-    if not images.startswith("s3://"):
+    if not is_s3_uri(images):
         return Path(images), feature_source, ()
     from gtseg.cli.remote_scenes import list_scenes
 

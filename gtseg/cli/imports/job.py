@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.console import print_json, say
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
@@ -23,6 +24,7 @@ def job(
             metavar="FOLDER|s3://...",
             help="Folder of the job, RUN/labeling/JOB, copied with `aws s3 sync` from the server that labeled, or "
             "its s3:// URI.",
+            callback=location,
         ),
     ],
     project: ProjectOptions,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.console import say
 from gtseg.cli.imports.shared import ImportOptions, bar, fetch, finish, split_names
 from gtseg.cli.listeners import listener
@@ -67,9 +68,14 @@ class MaskValueOptions:
 @app.command()
 @grouped
 def masks(
-    images: Annotated[str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.")],
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES", help="Folder or s3:// prefix of images.", callback=location)
+    ],
     masks: Annotated[
-        str, typer.Argument(metavar="MASKS", help="Folder or s3:// prefix of masks; may be the folder of the images.")
+        str,
+        typer.Argument(
+            metavar="MASKS", help="Folder or s3:// prefix of masks; may be the folder of the images.", callback=location
+        ),
     ],
     meaning: MaskValueOptions,
     options: ImportOptions,

@@ -17,6 +17,7 @@ from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions
 from gtseg.core.addresses import public_address
 from gtseg.core.labeling.class_names import LookalikeNames
+from gtseg.core.s3_uris import is_s3_uri
 from gtseg.errors import GtsegError, SettingsError, StageError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def bar(notify: Listener) -> Callable[[int, int], None]:
 
 def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, limit: int | None) -> Path:
     """Return a local path unchanged, or download an s3:// prefix to `folder`. Raises StageError if it is missing."""
-    if not source.startswith("s3://"):
+    if not is_s3_uri(source):
         path = Path(source)
         if not path.exists():
             raise StageError(f"{source}: folder not found")

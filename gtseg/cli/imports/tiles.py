@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gtseg.cli.checks import location
 from gtseg.cli.console import say
 from gtseg.cli.imports.shared import (
     BBox,
@@ -71,10 +72,13 @@ def tiles(
     options: ImportOptions,
     project: ProjectOptions,
     images: Annotated[
-        str | None, typer.Argument(metavar="IMAGES", help="Label Maker's folder, or RoboSat's folder of image tiles.")
+        str | None,
+        typer.Argument(
+            metavar="IMAGES", help="Label Maker's folder, or RoboSat's folder of image tiles.", callback=location
+        ),
     ] = None,
     label_tiles: Annotated[
-        str | None, typer.Argument(metavar="LABEL_TILES", help="RoboSat's folder of label tiles.")
+        str | None, typer.Argument(metavar="LABEL_TILES", help="RoboSat's folder of label tiles.", callback=location)
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")

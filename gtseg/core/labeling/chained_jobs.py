@@ -29,6 +29,8 @@ class ChainLine:
     image: str
     entry: dict[str, Any]
     state: Literal["labeled", "failed", "unlabeled"]
+    number: int = 0
+    """Line number in its manifest, from 1; 0 if unknown."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def _read_line(number: int, text: bytes, label: str) -> ChainLine:
         raise ManifestError(f"line {number} names no image: 'source-ref' is missing")
     metadata = entry.get(f"{label}-metadata")
     if isinstance(entry.get(label), str) and isinstance(metadata, dict):
-        return ChainLine(image, entry, "labeled")
-    return ChainLine(image, entry, "failed" if metadata is not None else "unlabeled")
+        return ChainLine(image, entry, "labeled", number)
+    return ChainLine(image, entry, "failed" if metadata is not None else "unlabeled", number)
 
 
 def continue_lines(lines: Iterable[ChainLine], label: str, redo: Collection[str] = ()) -> ChainedInput:

@@ -22,6 +22,7 @@ import msgspec
 from gtseg.core.images.formats import FORMATS, has_suffix, refuse_kind
 from gtseg.core.images.header import ImageHeader
 from gtseg.core.labeling.job import MAX_OBJECTS
+from gtseg.core.s3_uris import find_file_problem, is_path
 from gtseg.errors import ManifestError
 
 EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
@@ -91,11 +92,19 @@ def _source_of(line: str, number: int) -> str:
     if dollar := [key for key in fields if key.startswith("$")]:
         raise ManifestError(f"{where}: keys must not start with '$': {dollar[0]}")
     source = fields.get("source-ref")
-    if not isinstance(source, str) or not source.startswith("s3://") or source.count("/") < 3:
-        raise ManifestError(f"{where}: source-ref must be the s3:// URI of an image, not {source!r}")
+    if problem := _source_problem(source):
+        raise ManifestError(f"{where}: source-ref must be the s3:// URI of an image, not {source!r}{problem}")
     if problem := _line_problem(line, *(_text_of(value) for value in fields.values())):
         raise ManifestError(f"{where} {problem}")
-    return source
+    return str(source)
+
+
+def _source_problem(source: Any) -> str:
+    """Return the end of the message about a source-ref that is not the S3 URI of an object; '' if it is."""
+    if not isinstance(source, str) or is_path(source):
+        return "."
+    problem = find_file_problem(source)
+    return f": {problem}" if problem else ""
 
 
 def _text_of(value: Any) -> str:

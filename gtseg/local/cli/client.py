@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from gtseg.local.terminal import show
 if TYPE_CHECKING:
     from gtseg.local.environment import Serving
 
+_URL = re.compile(r"\s*(?:s3:|https?:/|arn:)", re.IGNORECASE)
+"""URL or ARN as a path, which has only one of its slashes."""
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Data folder. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
@@ -21,8 +24,19 @@ Data = Annotated[
 
 
 def find_folder(data: Path | None) -> Path:
-    """Return the absolute data folder: --data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg."""
-    return (data or Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg")).expanduser().absolute()
+    """Return the absolute data folder: --data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg. Raises typer.Exit for a
+    URL."""
+    if data:
+        return check_path(data, "--data")
+    return check_path(Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg"), "GTSEG_LOCAL_DATA")
+
+
+def check_path(path: Path, name: str) -> Path:
+    """Return an absolute path. Raises typer.Exit naming the argument for an S3 URI or another URL."""
+    if _URL.match(str(path)):
+        words = "must be a path on this machine; copy files from or to S3 with `aws s3 cp` or `aws s3 sync`"
+        raise fail(f"{name} {path}: {words}.", 2)
+    return path.expanduser().absolute()
 
 
 def explain(error: Exception) -> str:

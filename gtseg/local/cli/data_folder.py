@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.local.cli.client import Data, ask_owner, explain, fail, find_folder
+from gtseg.local.cli.client import Data, ask_owner, check_path, explain, fail, find_folder
 from gtseg.local.errors import ServiceError
 from gtseg.local.terminal import show
 
@@ -30,7 +31,7 @@ def back_up_folder(
     """
     from gtseg.local.storage.backup import back_up
 
-    target = target.expanduser().absolute()
+    target = check_path(target, "TARGET")
     try:
         findings = back_up(find_folder(data), target)
     except (OSError, RuntimeError, ServiceError) as error:
@@ -51,7 +52,7 @@ def restore_folder(
 
     folder = find_folder(data)
     try:
-        findings = restore(source.expanduser().absolute(), folder)
+        findings = restore(check_path(source, "SOURCE"), folder)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
     _show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, restored to {folder}.")
@@ -92,6 +93,9 @@ def check_data_folder(
 
 def _check_storage(data: Path | None, places: list[str]) -> None:
     """Print the server's permissions; exit code 4 if some are missing, 3 if S3 is unavailable."""
+    for place in places:
+        if not re.match(r"s3://[^/\s]{3,}(/|$)", place):
+            raise fail(f"--place {place}: must be a bucket or a prefix, written s3://BUCKET/PREFIX.", 2)
     found = ask_owner(data, "POST", "/owner/storage/check", {"places": places})
     storage, rights = found["storage"], found["rights"]
     for right in rights:

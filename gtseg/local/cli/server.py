@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,6 +99,8 @@ class StorageOptions:
             is_url = False
         if not is_url or not self.s3.isprintable() or " " in self.s3:
             raise fail(f"--s3 {self.s3}: must be aws or the URL of an S3 service, e.g. https://minio.lan:9000.", 2)
+        if re.match(r"[^.]+(\.[^.]+)*\.s3[.-][^/]*amazonaws\.com", url.netloc) and ".vpce." not in url.netloc:
+            raise fail(f"--s3 {self.s3}: is the address of one bucket. For the buckets of AWS, use --s3 aws.", 2)
         if "@" in url.netloc or url.query or url.fragment:
             raise fail(
                 f"--s3 {url.scheme}://{url.netloc.rpartition('@')[2]}: must be a URL without keys or a query; keys "

@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from gtseg.aws.s3 import S3
-from gtseg.core.hosting.endpoint_images import open_image, read_mask, scale_mask, to_rgb
+from gtseg.core.hosting.endpoint_images import open_image, scale_mask, to_rgb
 from gtseg.core.masks import Classes, draw_overlay
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
 from gtseg.core.scores.evaluation import Result, Tally, conclude
-from gtseg.core.scores.metrics import Mask
 from gtseg.errors import StageError
 from gtseg.pipeline.run import Context, DatasetSection, Run
+from gtseg.pipeline.run.pictures import read_mask_at
 from gtseg.pipeline.stages.report.panels import SIDE, data_address, draw_errors
 from gtseg.pipeline.stages.report.stage import percent_text, score_text
 from gtseg.settings.templates import read_template
@@ -105,12 +105,6 @@ def _classes(data: DatasetSection) -> Classes:
     return Classes(tuple(data.classes), tuple(colors))
 
 
-def _read(reference: str, s3: S3) -> Mask:
-    if reference.startswith("s3://"):
-        return read_mask(s3.read(reference)[0])
-    return read_mask(Path(reference).read_bytes())
-
-
 def _score(
     stems: Sequence[str],
     truths: Mapping[str, str],
@@ -122,10 +116,10 @@ def _score(
     tallies = [Tally(len(data.classes), options.boundary_tolerance) for _ in contenders]
     per_image = []
     for number, stem in enumerate(stems, 1):
-        truth = _read(truths[stem], s3)
+        truth = read_mask_at(truths[stem], s3)
         scores = []
         for tally, contender in zip(tallies, contenders, strict=True):
-            prediction = _read(contender.masks[stem], s3)
+            prediction = read_mask_at(contender.masks[stem], s3)
             if prediction.shape != truth.shape:
                 raise StageError(
                     f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, but the label has "
@@ -159,14 +153,14 @@ def _panel(
     """Return a panel of pairs of pictures: image and label, then each prediction and its errors."""
     photo = to_rgb(open_image(s3.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    truth = scale_mask(_read(truths[stem], s3), photo.size)
+    truth = scale_mask(read_mask_at(truths[stem], s3), photo.size)
     scores = compared.per_image[compared.stems.index(stem)]
     pictures = [
         ("image", data_address(photo)),
         ("label", data_address(draw_overlay(photo, truth, classes))),
     ]
     for contender, score in zip(contenders, scores, strict=True):
-        prediction = scale_mask(_read(contender.masks[stem], s3), photo.size)
+        prediction = scale_mask(read_mask_at(contender.masks[stem], s3), photo.size)
         drawn = draw_overlay(photo, prediction, classes)
         pictures.append((f"{contender.name} {score_text(score)}", data_address(drawn)))
         wrong = draw_errors(photo, truth, np.asarray(prediction))

@@ -31,8 +31,10 @@ from gtseg.core.labeling.output_manifest import (
     find_label_attributes,
     read_manifest,
 )
+from gtseg.core.labeling.references import explain
 from gtseg.core.masks import Classes, check_mask, merge_classes
 from gtseg.core.output_names import unique_names
+from gtseg.core.s3_uris import read_reference, require_file
 from gtseg.errors import AWSError, GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import Run
 from gtseg.pipeline.stages.dataset.records import read_records
@@ -82,7 +84,7 @@ class Export:
         for line, name in zip(self.lines, names, strict=True):
             try:
                 split = self.splits.get(line.number, WITHOUT_SPLIT) if self.splits is not None else ""
-                yield Exported(name, _locate(self.manifest, line.image), self._mask(line), split)
+                yield Exported(name, _locate(self.manifest, line.image, line.number), self._mask(line), split)
             except GtsegError as error:
                 yield Refused(line.image, str(error))
 
@@ -91,7 +93,7 @@ class Export:
         return _read(self.s3, reference)
 
     def _mask(self, line: Labeled) -> NDArray[np.uint8]:
-        body = _read(self.s3, _locate(self.manifest, line.mask))
+        body = _read(self.s3, _locate(self.manifest, line.mask, line.number))
         with _open_png(body, line.mask) as image:
             size = image.size
         checked = check_mask(body, line.colors, self.table, size=size)
@@ -120,6 +122,8 @@ def open_export(
     if the run has none, ManifestError if the manifest has no masks.
     """
     own = run.labeling_job.output_manifest if run.labeling_job else None
+    if manifest:
+        require_file(manifest, "--manifest")
     uri = manifest or own or (run.dataset.source if run.dataset else None)
     if uri is None:
         raise StageError(f"Run {run.name!r} has no labels to export yet: run `gtseg watch`, or use --manifest URI")
@@ -247,8 +251,14 @@ def _only_attribute(uri: str, body: bytes) -> str:
     return found[0]
 
 
-def _locate(manifest: str, reference: str) -> str:
-    """Return an S3 URI unchanged; any other reference is relative to the manifest."""
+def _locate(manifest: str, reference: str, number: int) -> str:
+    """Return the S3 URI of a reference; a path is relative to the manifest.
+
+    Raises ManifestError naming the line for a mistyped URI or another URL.
+    """
+    reference = read_reference(reference)
+    if reason := explain(reference):
+        raise ManifestError(f"{reason} (line {number})")
     if is_s3_uri(reference):
         return reference
     base = manifest.rsplit("/", 1)[0] if "/" in manifest else "."

@@ -12,6 +12,7 @@ from gtseg.aws.hosting import Resource as Hosted
 from gtseg.aws.s3 import is_s3_uri
 from gtseg.aws.training import image_uri_of_sdk
 from gtseg.core.hosting import requests
+from gtseg.core.s3_uris import require_file
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import StageError
 from gtseg.pipeline.run.attempts import STAND_IN, Found, Resource, found
@@ -51,6 +52,7 @@ def _model(run: Run, context: Context, *, job: str | None, model: str | None) ->
     """Return (model.tar.gz, training job, its image)."""
     foreign = model or (None if job else context.settings.deploy.model_data)
     if foreign:
+        require_file(foreign, "--model" if model else "[deploy] model_data")
         if not is_s3_uri(foreign) or not context.s3.exists(foreign):
             raise StageError(f"There is no model at {foreign}: it must be the s3:// address of a model.tar.gz")
         return foreign, None, ""

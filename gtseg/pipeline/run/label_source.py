@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gtseg.core.masks.colors import ColorMap
+from gtseg.core.resource_names import require_name
+from gtseg.core.s3_uris import find_problem, require_file
 from gtseg.errors import SettingsError
 
 
@@ -13,7 +15,7 @@ from gtseg.errors import SettingsError
 class LabelSource:
     """The run's own labeling job, another `job` of the account, or an output `manifest`, with a label attribute.
 
-    Raises SettingsError for a job and a manifest together.
+    Raises SettingsError for a job and a manifest together, an ARN instead of a job's name, or a mistyped S3 URI.
     """
 
     job: str | None = None
@@ -28,6 +30,13 @@ class LabelSource:
     def __post_init__(self) -> None:
         if self.job and self.manifest:
             raise SettingsError("--job and --manifest exclude each other: give one source")
+        if self.job:
+            require_name(self.job, "--job")
+        if self.manifest:
+            require_file(self.manifest, "--manifest")
+        for old, new in self.rewrites.items():
+            if problem := find_problem(new):
+                raise SettingsError(f"--rewrite {old}={new}: {problem}")
 
     @property
     def is_own(self) -> bool:

@@ -11,6 +11,7 @@ from gtseg.aws.groundtruth import JobState
 from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.core.labeling.chained_jobs import ChainLine, label_names, read_chain
 from gtseg.core.labeling.output_manifest import find_label_attributes
+from gtseg.core.s3_uris import find_problem, is_path
 from gtseg.errors import AWSError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 
@@ -94,8 +95,12 @@ def read_earlier(manifest: str, label: str | None, context: Context, *, name: st
 def _check_addresses(manifest: str, label: str, lines: Iterable[ChainLine]) -> None:
     for line in lines:
         for uri in (line.image, line.entry[label]) if line.state == "labeled" else (line.image,):
-            if not str(uri).startswith("s3://"):
-                raise ManifestError(f"{manifest}: {uri} is not an s3:// URI: workers cannot see it")
+            problem = find_problem(str(uri))
+            if problem or is_path(str(uri)):
+                end = f". {problem[:1].upper()}{problem[1:]}" if problem else ""
+                raise ManifestError(
+                    f"{manifest}: line {line.number}: {uri} is not an s3:// URI: workers cannot see it{end}"
+                )
 
 
 def refuse_running(run: Run, context: Context) -> None:

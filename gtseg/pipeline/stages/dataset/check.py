@@ -155,7 +155,7 @@ class Checker:
         if reason := self._refuse(candidate.labeled):
             return Fetch(replace(finding, reason=reason))
         if reason := explain(finding.image) or explain(finding.mask):
-            return Fetch(replace(finding, reason=reason))
+            return Fetch(replace(finding, reason=f"{reason} (line {candidate.labeled.number})"))
         try:
             image, fact = _first_there(finding.image, self._facts_of)
         except ImageError as error:

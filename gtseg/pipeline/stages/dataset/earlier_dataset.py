@@ -14,6 +14,7 @@ import msgspec
 
 from gtseg.aws.s3 import MISSING_CODES, Bulk, is_s3_uri, join_uri, list_folder, list_pages, split_uri
 from gtseg.core.labeling.output_manifest import split_lines
+from gtseg.core.labeling.references import explain
 from gtseg.core.training.channels import CHANNELS
 from gtseg.errors import AWSError
 from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
@@ -157,7 +158,9 @@ def list_etags(bulk: Bulk, references: Iterable[str], ledger: Ledger) -> Mapping
     unknown.
     """
     folders: dict[str, _Folder] = {}
-    for reference in filter(is_s3_uri, references):
+    for reference in references:
+        if explain(reference) or not is_s3_uri(reference):
+            continue
         key = split_uri(reference)[1]
         folder = folders.setdefault(reference.rpartition("/")[0] + "/", _Folder(0, key, key))
         folder.number += 1

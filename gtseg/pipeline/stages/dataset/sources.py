@@ -22,9 +22,10 @@ from gtseg.core.labeling.output_manifest import (
     read_manifest,
     split_attributes,
 )
-from gtseg.core.labeling.references import read_reference, rewrite
+from gtseg.core.labeling.references import rewrite
 from gtseg.core.masks import ColorMap
 from gtseg.core.plurals import counted
+from gtseg.core.s3_uris import is_path, read_reference
 from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 from gtseg.pipeline.run.freshness import staleness
@@ -53,7 +54,7 @@ class Source:
         """
         original, reference = reference, read_reference(reference)
         reference = rewrite(original if original != rewrite(original, self.rewrites) else reference, self.rewrites)
-        if "://" in reference:
+        if "://" in reference or not is_path(reference):
             return reference
         if not self.is_local:
             bucket, key = split_uri(self.manifest)
