@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtseg.cli.checks import file_location, resource_name
-from gtseg.errors import SettingsError
+from gtseg.errors import SettingsError, StageError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
@@ -44,6 +44,8 @@ LabelValues = Annotated[
         help="Mask values of --labels in their order, like 0-10 or 1,3 [default: 1, 2, ...].",
     ),
 ]
+SHOWN_RUNS = 20
+"""Number of run names that a message lists."""
 Void = Annotated[
     int | None,
     typer.Option(
@@ -181,6 +183,21 @@ def open_session(file: Path | None, name: str | None, overrides: list[str] | Non
     run_file = RunFile(clients, locate(settings, clients, name=name))
     run = run_file.load()
     return Session(settings, clients, run_file, run if run.etag else run.update(project=settings.project.name))
+
+
+def no_such_run(session: Session) -> StageError:
+    """Return the error for a run that does not exist, with the names of those that do."""
+    from difflib import get_close_matches
+
+    from gtseg.pipeline.run import list_runs
+
+    run, runs = session.run, list_runs(session.settings, session.clients)
+    close = get_close_matches(run.name, runs, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    more = f" and {len(runs) - SHOWN_RUNS:,} more" if len(runs) > SHOWN_RUNS else ""
+    listed = ", ".join(runs[:SHOWN_RUNS]) + more
+    there = f"There are: {listed}." if runs else "There are none yet: start one with `gtseg label`."
+    return StageError(f"There is no run {run.name!r}: {run.root}run.json does not exist.{meant} {there}")
 
 
 def open_settings(file: Path | None, overrides: list[str] | None = None, *, name: str | None = None) -> Settings:

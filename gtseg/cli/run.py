@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
-from gtseg.cli.options import LabelSpendingOptions, ProjectOptions, RunOptions, Session
+from gtseg.cli.options import LabelSpendingOptions, ProjectOptions, RunOptions, Session, no_such_run
 from gtseg.errors import StageError
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from gtseg.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
-
-SHOWN = 20
-"""Number of run names shown."""
 
 
 @app.command()
@@ -67,7 +63,7 @@ def status(
         _show_all(session, refresh=refresh, as_json=project.as_json)
         return
     if project.run_name and session.run.etag is None:
-        raise _no_such_run(session)
+        raise no_such_run(session)
     if refresh:
         session = replace(session, run=_refresh(session, session.run))
     facts = _facts(session.run, session.settings)
@@ -144,21 +140,6 @@ def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
             f"There is no run below {locate(settings, clients, name='x').removesuffix('x/')} yet: start one with "
             "`gtseg label`."
         )
-
-
-def _no_such_run(session: Session) -> StageError:
-    from gtseg.pipeline.run import list_runs
-
-    run, runs = session.run, list_runs(session.settings, session.clients)
-    close = get_close_matches(run.name, runs, n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
-    there = f"There are: {_some(runs)}." if runs else "There are none yet: start one with `gtseg label`."
-    return StageError(f"There is no run {run.name!r}: {run.root}run.json does not exist.{meant} {there}")
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def print_endpoint_costs(session: Session, run: Run) -> None:

@@ -100,9 +100,13 @@ Location = Annotated[str, AfterValidator(check_location)]
 """Path, or s3:// URI with a bucket name or an access point's alias."""
 
 
+def is_run_name(name: str) -> bool:
+    return re.match(RUN_NAME, name) is not None
+
+
 def check_run_name(name: str) -> None:
     """Raise SettingsError unless `name` is valid as the prefix of resource names."""
-    if not re.match(RUN_NAME, name):
+    if not is_run_name(name):
         raise SettingsError(
             f"--run {name}: must be 1 to 40 letters, digits and hyphens, and start and end with a letter or digit"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from labeling_project import Project, point_at
 
 from gtseg.aws.clients import Clients
+from gtseg.cli import main
+
+Gtseg = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -29,3 +33,17 @@ def bucket(clients: Clients) -> str:
 @pytest.fixture
 def project(clients: Clients, tmp_path: Path) -> Project:
     return Project(tmp_path, clients)
+
+
+@pytest.fixture
+def gtseg(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gtseg:
+    """Run `gtseg` in this process and in a folder: `gtseg(folder, "compare", "a")` -> (exit code, stdout, stderr)."""
+
+    def run(folder: Path, *words: object) -> tuple[int, str, str]:
+        monkeypatch.chdir(folder)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        return int(end.value.code or 0), *capsys.readouterr()
+
+    return run

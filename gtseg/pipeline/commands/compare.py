@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from gtseg.aws.s3 import S3
-from gtseg.core.hosting.endpoint_images import open_image, scale_mask, to_rgb
+from gtseg.core.hosting.endpoint_images import scale_mask
 from gtseg.core.masks import Classes, draw_overlay
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
 from gtseg.core.scores.evaluation import Result, Tally, conclude
-from gtseg.errors import StageError
+from gtseg.errors import MaskError, StageError
 from gtseg.pipeline.run import Context, DatasetSection, Run
-from gtseg.pipeline.run.pictures import read_mask_at
+from gtseg.pipeline.run.pictures import read_image, read_mask_at
 from gtseg.pipeline.stages.report.panels import SIDE, data_address, draw_errors
 from gtseg.pipeline.stages.report.stage import percent_text, score_text
 from gtseg.settings.templates import read_template
@@ -33,6 +33,8 @@ class Contender:
     name: str
     masks: Mapping[str, str]
     note: str = ""
+    classes: tuple[str, ...] = ()
+    """Names by class index; () if unknown."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,19 @@ def contender_of_run(run: Run, s3: S3) -> Contender:
     if run.training_job:
         shown = ("algorithm", "backbone", "learning_rate", "epochs")
         note = ", ".join(f"{k} {v}" for k in shown if (v := run.training_job.hyperparameters.get(k)))
-    return Contender(run.name, _by_stem(run.evaluation.predictions, s3), note)
+    classes = run.dataset.classes if run.dataset else ()
+    return Contender(run.name, _by_stem(run.evaluation.predictions, s3), note, classes)
 
 
-def contender_of_folder(folder: Path) -> Contender:
-    """Return a contender of the index PNGs of a folder. Raises StageError if it has none."""
+def contender_of_folder(folder: Path, name: str = "") -> Contender:
+    """Return a contender of the index PNGs of a folder, under the folder's name unless `name` is given.
+
+    Raises StageError if it has none.
+    """
     masks = {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
     if not masks:
         raise StageError(f"{folder}: no predicted masks (.png) found")
-    return Contender(folder.name, masks, str(folder))
+    return Contender(name or folder.resolve().name, masks, str(folder))
 
 
 def _by_stem(uri: str, s3: S3) -> dict[str, str]:
@@ -72,10 +78,16 @@ def _by_stem(uri: str, s3: S3) -> dict[str, str]:
 def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tuple[str, dict[str, Any]]:
     """Return (the page, its data). All columns are scored on the first run's test split.
 
-    Raises StageError if they share no test image.
+    Raises StageError if they share no test image, or a run has other classes.
     """
     if run.dataset is None:
-        raise StageError(f"Run {run.name!r} has no dataset to compare on")
+        raise StageError(f"Run {run.name!r} has no dataset to compare on: `gtseg dataset --run {run.name}`")
+    for contender in contenders:
+        if contender.classes and contender.classes != run.dataset.classes:
+            raise StageError(
+                f"Run {contender.name!r} has the classes {', '.join(contender.classes)}, run {run.name!r} has "
+                f"{', '.join(run.dataset.classes)}: only runs with equal labels in equal order can be compared."
+            )
     context = context.of("compare")
     s3 = context.s3
     photos = _channel(run.dataset, "test", s3)
@@ -125,7 +137,10 @@ def _score(
                     f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, but the label has "
                     f"{truth.shape[1]}x{truth.shape[0]}"
                 )
-            scores.append(tally.add(stem, truth, prediction).miou)
+            try:
+                scores.append(tally.add(stem, truth, prediction).miou)
+            except MaskError as error:
+                raise MaskError(f"{contender.masks[stem]}: {str(error).removeprefix(f'{stem}: ')}") from None
         per_image.append(tuple(scores))
         context.progress("scoring", number, len(stems))
     results = tuple(conclude(tally, seed=options.seed, resamples=options.resamples) for tally in tallies)
@@ -151,7 +166,7 @@ def _panel(
     s3: S3,
 ) -> dict[str, Any]:
     """Return a panel of pairs of pictures: image and label, then each prediction and its errors."""
-    photo = to_rgb(open_image(s3.read(photos[stem])[0]))
+    photo = read_image(photos[stem], s3)
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     truth = scale_mask(read_mask_at(truths[stem], s3), photo.size)
     scores = compared.per_image[compared.stems.index(stem)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.hosting.endpoint_images import open_image, read_mask, to_rgb
-from gtseg.errors import GtsegError
+from gtseg.errors import GtsegError, ImageError, MaskError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,10 +26,16 @@ def read_bytes(address: str, s3: S3) -> bytes:
 
 
 def read_image(address: str, s3: S3) -> Image:
-    """Read an RGB image without applying its EXIF orientation. Raises GtsegError, ImageError."""
-    return to_rgb(open_image(read_bytes(address, s3)))
+    """Read an RGB image without applying its EXIF orientation. Raises GtsegError, ImageError naming it."""
+    try:
+        return to_rgb(open_image(read_bytes(address, s3)))
+    except ImageError as error:
+        raise ImageError(f"{address}: {error}") from None
 
 
 def read_mask_at(address: str, s3: S3) -> Mask:
-    """Read the (H, W) uint8 values of a mask. Raises GtsegError, MaskError."""
-    return read_mask(read_bytes(address, s3))
+    """Read the (H, W) uint8 values of a mask. Raises GtsegError, MaskError naming it."""
+    try:
+        return read_mask(read_bytes(address, s3))
+    except MaskError as error:
+        raise MaskError(f"{address}: {error}") from None
