@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fault_proxy import FaultProxy, Request
 from labeling_project import Project
 from polling import pause
 from reviewing_worker import Worker, paint, square
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.groundtruth import OUTPUT_MANIFEST, GroundTruth, JobState
 from gtseg.aws.s3 import S3
 from gtseg.aws.waiting import poll
 from gtseg.errors import GtsegError, ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.commands.job_import import MergedJob, merge_job
 from gtseg.pipeline.commands.review import continue_labeling
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import LabelingJobSection, Run
 from gtseg.pipeline.stages.dataset import dataset
 from gtseg.pipeline.stages.watch import watch
 
@@ -238,3 +241,142 @@ def test_an_unreadable_manifest_is_refused_by_its_line(home: Home, brought_folde
 def test_a_folder_without_a_job_is_an_error_that_shows_how_to_copy_one(home: Home, bucket: str, source: str) -> None:
     with pytest.raises(StageError, match=r"is not the folder of a labeling job.*s3 sync"):
         home.bring(source.format(bucket=bucket))
+
+
+# --- the command ---
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / OUTPUT_MANIFEST).read_text().splitlines()]
+
+
+def write_manifest(folder: Path, lines: list[dict[str, Any]]) -> None:
+    (folder / OUTPUT_MANIFEST).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def test_the_command_imports_once_and_later_only_what_is_new(home: Home, brought_folder: Path, gtseg: Any) -> None:
+    all_lines = read_manifest(brought_folder)
+    label = f"{brought_folder.name}-ref"
+    (first, second) = (line for line in all_lines if label in line)
+    write_manifest(brought_folder, [first, {"source-ref": second["source-ref"]}])
+    words = (home.settings.folder, "import", "job", brought_folder, "--json")
+    code, out, err = gtseg(*words)
+    name = json.loads(out)["name"]
+    assert (code, name, job_of(home).counters["TotalLabeled"]) == (0, job_of(home).name, 1)
+    assert "import: 1 image labeled by" in err
+    assert "  1 of 1 label\n  1 object: was not labeled there: nothing to import;" in err
+    code, out, err = gtseg(*words)
+    assert (code, json.loads(out)["name"], job_of(home).name) == (0, name, name)
+    assert "nothing new, the run already has its 1 label; the run is unchanged" in err
+    write_manifest(brought_folder, all_lines)
+    code, out, err = gtseg(*words)
+    assert (code, json.loads(out)["account"]["flows"]) == (0, {"label": {"in": 2, "out": 2}})
+    assert "import: 1 image labeled by" in err
+    assert (job_of(home).name, job_of(home).counters["TotalLabeled"]) == (json.loads(out)["name"], 2)
+
+
+def job_of(home: Home) -> LabelingJobSection:
+    job = home.run.labeling_job
+    assert job
+    return job
+
+
+@pytest.mark.parametrize("moment", [OUTPUT_MANIFEST, "run.json"])
+def test_an_interrupted_import_changes_nothing_and_is_completed_by_the_next(
+    home: Home, brought_folder: Path, gtseg: Any, shared_aws: Any, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    folder = home.settings.folder
+
+    def interrupt(request: Request) -> tuple[int, bytes] | None:
+        if not (request.name.startswith("PUT ") and moment in request.path):
+            return None
+        os.kill(os.getpid(), signal.SIGINT)
+        return 503, b""
+
+    with FaultProxy(shared_aws.url, before=interrupt) as proxy:
+        with monkeypatch.context() as patched:
+            patched.setenv("AWS_ENDPOINT_URL", proxy.url)
+            code, out, err = gtseg(folder, "import", "job", brought_folder)
+    assert (code, out, err.count("gtseg: Interrupted")) == (130, "", 1)
+    assert home.run.labeling_job is None
+    assert gtseg(folder, "import", "job", brought_folder)[0] == 0
+    assert job_of(home).counters["TotalLabeled"] == 2
+    assert len(agreement(home.run, home.context()).images) == 2
+
+
+def test_lost_labels_are_named_and_end_with_exit_code_5_or_1(home: Home, brought_folder: Path, gtseg: Any) -> None:
+    folder = home.settings.folder
+    masks = sorted((brought_folder / "annotations/consolidated-annotation").rglob("*.png"))
+    bodies = [mask.read_bytes() for mask in masks]
+    for mask in masks:
+        mask.write_bytes(b"no picture")
+    code, out, err = gtseg(folder, "import", "job", brought_folder)
+    assert (code, out) == (1, "")
+    assert (
+        "0 of 2 labels arrived; the run is unchanged. To continue anyway, use --yes. 1 label: its mask is not a" in err
+    )
+    code, out, err = gtseg(folder, "import", "job", brought_folder, "--yes", "--json")
+    assert (code, json.loads(out)["name"], home.run.labeling_job) == (5, None, None)
+    assert f"{brought_folder}: no label arrived; the run is unchanged" in err
+    masks[0].write_bytes(bodies[0])
+    code, _, err = gtseg(folder, "import", "job", brought_folder, "--name", "field")
+    assert (code, job_of(home).name, job_of(home).counters["TotalLabeled"]) == (5, "field", 1)
+    assert "  1 of 2 labels\n  1 label: its mask is not a PNG" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 2, "Missing argument"),
+        ([""], 2, "'': must be the folder of a labeling job, or its s3:// URI"),
+        (
+            ["nowhere"],
+            3,
+            "nowhere is not the folder of a labeling job: it has no manifests/output/output.manifest. Copy",
+        ),
+        (["{job}/.."], 3, "it has no manifests/output/output.manifest. Import a folder in it: {name}. Copy the job's"),
+        (["{job}", "--name", "A b"], 2, "--name 'A b': must be 1 to 63 lower-case letters, digits and hyphens"),
+        (["{job}", "--run", "a b"], 2, "--run a b: must be"),
+        (
+            ["{job}", "--label-attribute", "cats"],
+            2,
+            "--label-attribute cats: {job}/manifests/output/output.manifest has no such label. Its semantic "
+            "segmentation labels: {name}-ref (2 objects). Select one of them, or leave out the option.",
+        ),
+        (["{job}", "--settings", "none.toml"], 2, "none.toml"),
+    ],
+)
+def test_each_mistake_is_named_with_its_remedy_and_nothing_is_uploaded(
+    home: Home, brought_folder: Path, gtseg: Any, words: list[str], code: int, message: str
+) -> None:
+    facts = {"job": brought_folder, "name": brought_folder.name}
+    found, out, err = gtseg(home.settings.folder, "import", "job", *(word.format(**facts) for word in words))
+    assert (found, out) == (code, "")
+    assert message.format(**facts) in err
+    assert f"test-{home.name}" not in [one["Name"] for one in home.clients.s3.list_buckets()["Buckets"]]
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_job_without_labels_is_an_error_that_says_so(
+    home: Home, brought_folder: Path, gtseg: Any, is_empty: bool
+) -> None:
+    lines = [] if is_empty else [{"source-ref": line["source-ref"]} for line in read_manifest(brought_folder)]
+    write_manifest(brought_folder, lines)
+    code, out, err = gtseg(home.settings.folder, "import", "job", brought_folder)
+    assert (code, out) == (3, "")
+    assert "output.manifest has no semantic segmentation labels yet. Label its images on that server" in err
+
+
+def test_of_several_labels_one_must_be_selected(home: Home, brought_folder: Path, gtseg: Any) -> None:
+    old, lines = f"{brought_folder.name}-ref", read_manifest(brought_folder)
+    for line in lines:
+        for name in ("one", "two"):
+            line |= {key.replace(old, name): value for key, value in line.items() if key.startswith(old)}
+        line.pop(old, None)
+        line.pop(f"{old}-metadata", None)
+    write_manifest(brought_folder, lines)
+    code, out, err = gtseg(home.settings.folder, "import", "job", brought_folder)
+    assert (code, out) == (2, "")
+    assert "labels: one (2 objects), two (2 objects). Select one with --label-attribute." in err
+    assert gtseg(home.settings.folder, "import", "job", brought_folder, "--label-attribute", "two")[0] == 0
+    assert job_of(home).counters["TotalLabeled"] == 2

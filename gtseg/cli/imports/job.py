@@ -58,8 +58,11 @@ def job(
 
     if name is not None and not re.fullmatch(r"[a-z0-9](-*[a-z0-9]){0,62}", name):
         raise SettingsError(
-            f"--name {name!r}: must be lower-case letters, digits and single hyphens, at most 63 characters"
+            f"--name {name!r}: must be 1 to 63 lower-case letters, digits and hyphens, and start and end with a letter "
+            "or digit"
         )
+    if not source:
+        raise SettingsError("'': must be the folder of a labeling job, or its s3:// URI")
     session = project.open()
     with listener() as notify:
         merged = merge_job(

@@ -62,8 +62,8 @@ class ImportOptions:
         name = self.name or kind
         if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
             raise SettingsError(
-                f"--name {name!r}: must be letters, digits and single hyphens, at most 63 characters, as in the name "
-                "of a labeling job"
+                f"--name {name!r}: must be 1 to 63 letters, digits and hyphens, and start and end with a letter or "
+                "digit, as in the name of a labeling job"
             )
         return name
 

@@ -35,6 +35,8 @@ from gtseg.version import __version__
 MASKS = "annotations/consolidated-annotation/"
 ANSWERS = "annotations/worker-response/"
 THREADS = 16
+SHOWN_JOBS = 5
+"""Number of folders of jobs that a message lists."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -44,7 +46,8 @@ class MergedJob:
 
     run: Run
     account: Account
-    name: str
+    name: str | None
+    """Name of the run's labels; None if it has none."""
 
 
 def merge_job(
@@ -64,7 +67,7 @@ def merge_job(
     """
     context = context.of("import")
     _refuse_running(run)
-    job = _Job(Place(source.rstrip("/"), context.s3), label)
+    job = _Job(Place(source.rstrip("/") or "/", context.s3), label)
     own = _Own.of(run, context)
     name = name or job.name_for(own)
     base = f"{run.root}labeling/{name}/"
@@ -79,8 +82,9 @@ def merge_job(
             raise GtsegError(f"{account.shortfall}; the run is unchanged. To continue anyway, use --yes. {first}")
         if not merged.taken:
             there = counted(len(merged.there), "label")
-            context.finish(f"{source}: nothing new, the run already has its {there}")
-            return MergedJob(run, account, name)
+            known = f"nothing new, the run already has its {there}" if merged.there else "no label arrived"
+            context.finish(f"{source}: {known}; the run is unchanged")
+            return MergedJob(run, account, own.section.name if own.section else None)
         answers = _stage_answers(job, merged, arrivals, staged)
         run = _write(run, context, own, merged, staged, base=base, name=name, source=source)
     words = (
@@ -107,29 +111,45 @@ class _Job:
         self.place = place
         self._lock = threading.Lock()
         self._masks: dict[str, frozenset[str]] = {}
-        entry = place.entry(OUTPUT_MANIFEST)
-        if entry is None:
+        if place.entry(OUTPUT_MANIFEST) is None:
             raise StageError(
-                f"{place.root} is not the folder of a labeling job: it has no {OUTPUT_MANIFEST}. Copy the job's whole "
-                "folder: aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
+                f"{place.root} is not the folder of a labeling job: it has no {OUTPUT_MANIFEST}.{_inner_jobs(place)} "
+                "Copy the job's whole folder: aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
             )
         self.body = place.read_inside(OUTPUT_MANIFEST)
-        self.label = label or self._only_label()
         try:
+            self.label = label or self._only_label()
             self.lines = read_chain(self.body, self.label)
         except ManifestError as error:
-            raise ManifestError(f"{place.root}/{OUTPUT_MANIFEST}: {error}") from None
+            raise ManifestError(f"{self._manifest}: {error}") from None
+        if all(line.state == "unlabeled" for line in self.lines):
+            raise SettingsError(
+                f"--label-attribute {label}: {self._manifest} has no such label. Its semantic segmentation labels: "
+                f"{self._listed()}. Select one of them, or leave out the option."
+            )
+
+    @property
+    def _manifest(self) -> str:
+        return f"{self.place.root}/{OUTPUT_MANIFEST}"
 
     def _only_label(self) -> str:
         found = find_label_attributes([self.body])
         own = f"{self.place.root.rsplit('/', 1)[-1]}-ref"
+        if not found:
+            raise StageError(
+                f"{self._manifest} has no semantic segmentation labels yet. Label its images on that server, wait "
+                "until the job has ended, and copy its folder again."
+            )
         if len(found) == 1 or own in found:
             return own if own in found else next(iter(found))
-        listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items()) or "none"
         raise SettingsError(
-            f"{self.place.root}/{OUTPUT_MANIFEST} has these semantic segmentation labels: {listed}. Select one with "
+            f"{self._manifest} has these semantic segmentation labels: {self._listed()}. Select one with "
             "--label-attribute."
         )
+
+    def _listed(self) -> str:
+        found = find_label_attributes([self.body])
+        return ", ".join(f"{name} ({counted(count, 'object')})" for name, count in found.items()) or "none"
 
     @cached_property
     def name(self) -> str:
@@ -222,6 +242,15 @@ class _Job:
     @cached_property
     def _others(self) -> dict[str, Mapping[str, str]]:
         return {}
+
+
+def _inner_jobs(place: Place) -> str:
+    """Return a hint, as a sentence, if a local folder has folders of jobs."""
+    folder = Path(place.root)
+    if place.is_remote or not folder.is_dir():
+        return ""
+    names = sorted(inner.name for inner in folder.iterdir() if (inner / OUTPUT_MANIFEST).is_file())
+    return f" Import a folder in it: {', '.join(names[:SHOWN_JOBS])}." if names else ""
 
 
 def _read_images(place: Place) -> Mapping[str, KnownImage]:
