@@ -78,7 +78,7 @@ TESTED_THROUGH_A_CALLER = {
     ),
     "pipeline/test_watch.py": ("pipeline/run", "pending_jobs"),
     "settings/test_loader.py": ("settings", "dataset images labeling project settings"),
-    "test_cli.py": ("cli", "bar epochs listeners run"),
+    "test_cli.py": ("cli", "epochs listeners run"),
     "test_packaging.py": ("", "version"),
 }  # fmt: skip
 """Test file: (folder below gtseg/, its modules that no test imports or is named after). Tests there reach them through

@@ -6,13 +6,24 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn
+from rich.table import Column
 from rich.text import Text
 
 from gtseg.cli.console import Listener, format_event, print_json
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run.events import Event
+
+
+BAR_WIDTH = 30
+
+
+class Description(ProgressColumn):
+    """Message of the task on one line. It is the only column that is cut if the terminal is narrow."""
+
+    def render(self, task: Any) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class Rate(ProgressColumn):
@@ -41,12 +52,13 @@ class LiveBar(Listener):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        whole = Column(no_wrap=True)
         self.progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            Rate(),
+            SpinnerColumn(table_column=whole),
+            Description(),
+            BarColumn(bar_width=min(BAR_WIDTH, self.console.width // 4), table_column=whole),
+            MofNCompleteColumn(table_column=whole),
+            Rate(table_column=whole),
             console=self.console,
             transient=True,
         )
