@@ -11,7 +11,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "gtseg"
 
 TESTED_THROUGH_A_CALLER = {
-    "aws/test_s3_bulk.py": ("aws/s3", "answers bodies bucket_regions endpoints objects uris"),
+    "aws/test_s3_bulk.py": ("aws/s3", "answers bodies bucket_regions endpoints objects"),
     "cli/test_import_commands.py": ("cli", "export remote_scenes imports/annotated imports/masks imports/shared"),
     "cli/test_interrupts.py": ("", "__main__ start"),
     "core/masks/test_mask_check.py": ("core/masks", "unknown_colors"),
@@ -69,7 +69,7 @@ TESTED_THROUGH_A_CALLER = {
     "pipeline/test_pipeline_tune.py": ("pipeline/stages/train", "tuning"),
     "pipeline/test_policy_calls.py": (
         "",
-        "cli/dataset cli/hosting cli/labeling cli/review cli/training pipeline/commands/exports",
+        "cli/dataset cli/hosting cli/labeling cli/review cli/training",
     ),
     "pipeline/test_run_file.py": ("pipeline/run", "frozen locations outcomes sections"),
     "pipeline/test_train_to_cleanup.py": (

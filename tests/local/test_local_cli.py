@@ -233,6 +233,32 @@ def test_https_with_a_users_certificate(up: Any, tmp_path: Path) -> None:
     assert (lonely.returncode, "must be used together" in lonely.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("text", ["s3://bucket/x", "S3:/bucket/x", "https://bucket.s3.amazonaws.com/x"])
+def test_data_folders_and_backups_are_never_uris(tmp_path: Path, text: str) -> None:
+    shown = str(Path(text))
+    here = ["--data", str(tmp_path / "data")]
+    cases: dict[str, tuple[list[str], dict[str, str]]] = {
+        "--data": (["check", "--data", text], {}),
+        "GTSEG_LOCAL_DATA": (["check"], {"GTSEG_LOCAL_DATA": text}),
+        "TARGET": (["backup", text, *here], {}),
+        "SOURCE": (["restore", text, *here], {}),
+    }
+    for name, (arguments, variables) in cases.items():
+        done = run(*arguments, cwd=tmp_path, env={**os.environ, **variables})
+        assert done.returncode == 2, done.stderr
+        assert f"{name} {shown}: must be a path on this machine" in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["S3://photos/x", "s3:/photos", "photos", "s3://", "https://photos.s3.amazonaws.com/x"]
+)
+def test_a_place_to_check_must_be_an_s3_uri(tmp_path: Path, text: str) -> None:
+    done = run("check", "--s3", "--place", text, "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert f"--place {text}: must be a bucket or a prefix, written s3://BUCKET/PREFIX" in done.stderr
+
+
 def test_other_machines_are_accepted_only_by_option_with_a_warning(up: Any) -> None:
     _, _, process = up("--host", "0.0.0.0")
     process.send_signal(signal.SIGINT)

@@ -167,6 +167,8 @@ def test_the_credentials_of_an_s3_service_are_accepted_by_its_labeling_server(
         (["--s3", "http://minio .lan"], "must be aws or the URL"),
         (["--s3", "https://key:secret@minio.lan"], "--s3 https://minio.lan: must be a URL without keys"),
         (["--s3", "https://minio.lan?key=secret"], "--s3 https://minio.lan: must be a URL without keys"),
+        (["--s3", "s3://photos"], "must be aws or the URL"),
+        (["--s3", "https://photos.s3.eu-west-1.amazonaws.com"], "is the address of one bucket"),
         (["--s3-profile", "x"], "--s3-profile requires --s3"),
         (["--only", "training"], "the only valid value is labeling"),
         (["--s3", "aws", "--s3-profile", "no-such-profile"], "'no-such-profile'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from trained import CLASSES, Trained
 
 import gtseg
 from gtseg.aws.clients import Clients
-from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
+from gtseg.errors import GtsegError, ManifestError, MaskError, SettingsError, StageError
 from gtseg.library import tables
+from gtseg.library.figures import Picture
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 HEAVY = "{'boto3', 'botocore', 'numpy', 'PIL', 'pydantic', 'torch', 'pandas', 'typer'}"
@@ -108,6 +110,55 @@ def test_a_file_that_is_not_a_manifest_is_named(tmp_path: Path) -> None:
         gtseg.read_manifest(tmp_path / "x.manifest")
     with pytest.raises(GtsegError, match=r"nowhere\.manifest cannot be read"):
         gtseg.read_manifest(tmp_path / "nowhere.manifest")
+
+
+MISTYPED = ("S3://bucket/x", "s3:/bucket/x", "s3://b/x", "https://bucket.s3.amazonaws.com/x", Path("s3://bucket/x"))
+
+
+@pytest.mark.parametrize("place", [*MISTYPED, "s3://bucket"])
+def test_a_mistyped_uri_of_a_manifest_is_refused_before_any_request(place: str | Path) -> None:
+    with pytest.raises(SettingsError, match=f"^manifest {place}: .*write s3://"):
+        gtseg.read_manifest(place)
+    with pytest.raises(SettingsError, match=r"^rewrite 's3://old/': S3://new/: .*write s3://new/"):
+        gtseg.read_manifest("x.manifest", rewrite={"s3://old/": "S3://new/"})
+
+
+@pytest.mark.parametrize("reference", MISTYPED[:3])
+def test_a_mistyped_uri_in_a_manifest_is_named_with_its_line_on_access(tmp_path: Path, reference: str) -> None:
+    line = (DATA / "pcb-3-classes" / "output.manifest").read_text().strip()
+    entry = json.loads(line)
+    changed = json.dumps({**entry, "source-ref": reference, "S10-label3-ref": reference})
+    (tmp_path / "output.manifest").write_text(f"{line}\n{changed}\n")
+    found = gtseg.read_manifest(tmp_path / "output.manifest")
+    for part in ("image", "mask"):
+        with pytest.raises(ManifestError, match=f"^line 2: '{reference}' is not an S3 URI"):
+            getattr(found[1], part)
+
+
+@pytest.mark.parametrize("place", MISTYPED)
+def test_folders_files_and_images_refuse_mistyped_uris(
+    run: Any, tmp_path: Path, place: str | Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls = {
+        "predictions": lambda: gtseg.evaluate(place, tmp_path),
+        "truth": lambda: gtseg.evaluate(tmp_path, place),
+        "images": lambda: run.predict([tmp_path, place]),
+        "output": lambda: run.predict(tmp_path, place),
+        "--manifest": lambda: run.dataset(manifest=str(place)),
+        "settings file": lambda: gtseg.Project.open(place),
+        "path": lambda: Picture(Image.new("RGB", (2, 2))).save(place),
+    }
+    for name, call in calls.items():
+        with pytest.raises(SettingsError, match=rf"^{name} {place}: |^{name} {Path(place)}: "):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_arn_instead_of_a_jobs_name_is_refused(run: Any) -> None:
+    arn = "arn:aws:sagemaker:us-east-1:111122223333:labeling-job/field-1"
+    with pytest.raises(SettingsError, match=f"^--job {arn}: must be a name, not an ARN: write field-1$"):
+        run.dataset(job=arn)
 
 
 # ---- evaluate --------------------------------------------------------------------------------------------------------

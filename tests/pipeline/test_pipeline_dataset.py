@@ -335,6 +335,37 @@ def test_the_error_for_a_missing_key_says_that_it_looks_url_encoded(bench: Bench
     assert "looks URL-encoded (%20 for a space)" in bench.told()
 
 
+def test_mistyped_uris_in_a_manifest_are_rejected_with_their_lines_and_read_no_file(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mistyped = {
+        "S3://BUCKET/a.jpg": f"write s3://{bench.bucket}/a.jpg",
+        "s3:/BUCKET/a.jpg": f"write s3://{bench.bucket}/a.jpg",
+        "s3:BUCKET/a.jpg": f"write s3://{bench.bucket}/a.jpg",
+        "s3://b/a.jpg": "'b' is not a bucket name",
+        "s3://arn:aws:s3:us-east-1:111122223333:accesspoint/pics/a.jpg": "write s3://NAME-s3alias/KEY",
+        "arn:aws:s3:us-east-1:111122223333:accesspoint/pics/a.jpg": "write s3://NAME-s3alias/KEY",
+    }
+    bench.fill(len(mistyped) + 4)
+    references = [reference.replace("BUCKET", bench.bucket) for reference in mistyped]
+    for line, reference in zip(bench.lines, references, strict=False):
+        line["source-ref"] = reference
+        path = tmp_path / reference
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(1))
+    bench.lines[len(mistyped)][LABEL] = f"S3://{bench.bucket}/mask.png"
+    for again in (1, 2):  # the second run recalls the findings of the first
+        bench.make()
+        rejected = [record for record in bench.records() if record["status"] == "rejected"]
+        assert [record["line"] for record in rejected] == list(range(1, len(mistyped) + 2)), again
+        for record, words in zip(rejected, [*mistyped.values(), "/mask.png"], strict=True):
+            assert "is not an S3 URI" in record["reason"]
+            assert words in record["reason"]
+            assert record["reason"].endswith(f"(line {record['line']})")
+    assert "is not an S3 URI" in bench.told("warning")
+
+
 def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) -> None:
     bench.fill(3)
     address = "https://{}.s3.eu-central-1.amazonaws.com"

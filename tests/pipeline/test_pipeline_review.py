@@ -134,6 +134,33 @@ def test_continue_adopts_the_job_whose_creation_was_not_recorded(project: Projec
     assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
 
 
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("S3://pets/a.jpg", "write s3://pets/a.jpg"),
+        ("s3:/pets/a.jpg", "write s3://pets/a.jpg"),
+        ("s3://b/a.jpg", "'b' is not a bucket name"),
+        ("https://pets.s3.amazonaws.com/a.jpg", "write s3://pets/a.jpg"),
+        ("images/a.jpg", "workers cannot see it$"),
+    ],
+)
+@pytest.mark.parametrize("review", [adjust, verify])
+def test_a_manifest_for_a_review_names_the_line_of_a_mistyped_uri(
+    project: Project, review: Any, reference: str, words: str
+) -> None:
+    metadata = {"internal-color-map": {}, "type": "groundtruth/semantic-segmentation", "job-name": "labeling-job/x"}
+    lines = [
+        {"source-ref": image, "x-ref": "s3://pets/m.png", "x-ref-metadata": metadata}
+        for image in ("s3://pets/ok.jpg", reference)
+    ]
+    s3, bucket = S3(project.clients), project.values["project"]["bucket"]
+    s3.ensure_bucket(bucket)
+    manifest = f"s3://{bucket}/mistyped.manifest"
+    s3.write(manifest, "\n\n".join(map(json.dumps, lines)).encode())
+    with pytest.raises(ManifestError, match=rf"mistyped\.manifest: line 3: {reference} is not an s3:// URI.*{words}"):
+        review(project.run, project.context(), source=LabelSource(manifest=manifest))
+
+
 def test_continue_refuses_while_the_job_runs(project: Project) -> None:
     project.image("a.jpg")
     project.label()

@@ -80,6 +80,30 @@ def test_the_environment_sets_nested_keys(folder: Path) -> None:
     assert read(folder, environ=environ).dataset.split.train == 0.8
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('bucket = "s3://my-bucket/x"', "must be the name of a bucket, like my-bucket"),
+        ('bucket = "arn:aws:s3:::my-bucket"', "must be the name of a bucket, like my-bucket"),
+        ('prefix = "S3://my-bucket/x"', "key prefix inside the bucket"),
+        ('role_arn = "SageMakerRole"', "must be the ARN of a role, like arn:aws:iam"),
+        ('role_arn = "arn:aws:iam::111122223333:user/me"', "must be the ARN of a role"),
+    ],
+)
+def test_a_uri_or_an_arn_instead_of_a_name_is_explained_and_the_reverse(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "gtseg.toml").write_text(f'[project]\nname = "cats"\n{line}\n')
+    with pytest.raises(SettingsError, match=words):
+        load(tmp_path / "gtseg.toml", environ={})
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/gtseg.toml", "S3:/bucket/gtseg.toml", "https://example.com/gtseg.toml"])
+def test_a_settings_file_is_never_a_uri(place: str) -> None:
+    with pytest.raises(SettingsError, match=r"^settings file .* must be a path on this machine"):
+        load(Path(place), environ={})
+    with pytest.raises(SettingsError, match=f"^GTSEG_SETTINGS {place}: must be a path on this machine"):
+        load(environ={"GTSEG_SETTINGS": place})
+
+
 def test_other_gtseg_variables_are_ignored(folder: Path) -> None:
     read(folder, environ={"GTSEG_LOCAL_DATA": "/x", "GTSEG": "1", "PATH": "/bin"})
 
@@ -122,6 +146,14 @@ def test_other_gtseg_variables_are_ignored(folder: Path) -> None:
         ('[dataset]\ngroup_by = "("\n', "invalid regular expression"),
         ("[dataset]\nmin_confidence = 2\n", "min_confidence = 2"),
         ('[images]\nsource = "http://x/y"\n', "must be an s3:// URI"),
+        ('[images]\nsource = "S3:/bucket/x"\n', "write s3://bucket/x"),
+        ('[labeling]\ngold = "s3://b/x"\n', "'b' is not a bucket name"),
+        ('[labeling]\ntemplate = "s3://bucket/t.html"\n', "path on this machine"),
+        ('[deploy]\nmodel_data = "s3://bucket"\n', "it names no object"),
+        ('[train]\ninitial_model = "arn:aws:sagemaker:us-east-1:111122223333:training-job/j"\n', "not an ARN: write j"),
+        ('[labeling]\nworkteam_arn = "my-team"\n', "must be the ARN of a workteam, like arn:aws:sagemaker"),
+        ('[labeling]\nautomated = true\ninitial_model_arn = "my-model"\n', "must be the ARN of a model, like arn:aws"),
+        ('[train]\nsubnets = ["arn:aws:ec2:us-east-1:111122223333:subnet/subnet-1"]\n', "an ID, not an ARN"),
         ("[dataset]\nseed = 2026-01-01\n", "date"),
         ('folder = "x"\n', "folder"),
     ],

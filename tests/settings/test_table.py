@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtseg.errors import SettingsError
-from gtseg.settings.table import check_location, check_run_name, duration_text, parse_duration
+from gtseg.settings.table import (
+    check_location,
+    check_model,
+    check_object,
+    check_path,
+    check_run_name,
+    duration_text,
+    parse_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,11 @@ def test_a_path_and_an_s3_uri_are_locations(text: str) -> None:
         ("s3://arn:aws:s3:us-east-1:111122223333:accesspoint/pics/a", "alias"),
         ("s3://", "bucket name"),
         ("s3:///a", "bucket name"),
+        ("s3://b/x", "'b' is not a bucket name"),
+        ("S3://bucket/x", "write s3://bucket/x$"),
+        ("s3:/bucket/x", "write s3://bucket/x$"),
+        ("https://bucket.s3.amazonaws.com/x", "write s3://bucket/x$"),
+        ("arn:aws:s3:::bucket/x", "write s3://bucket/x$"),
         ("s3://a b/c", "bucket name"),
         ("gs://bucket/a", "other schemes"),
         (" ", "a path"),
@@ -51,3 +64,38 @@ def test_a_path_and_an_s3_uri_are_locations(text: str) -> None:
 def test_an_impossible_bucket_or_another_scheme_is_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         check_location(text)
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/model.tar.gz", "my-job-1"])
+def test_an_object_and_a_job_name_are_models(text: str) -> None:
+    assert check_model(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("S3://bucket/model.tar.gz", "write s3://bucket/model.tar.gz$"),
+        ("s3://bucket", "names no object"),
+        ("models/model.tar.gz", "must be a name of 1 to 63"),
+        ("arn:aws:sagemaker:us-east-1:111122223333:training-job/my-job", "must be a name, not an ARN: write my-job$"),
+    ],
+)
+def test_another_text_is_no_model(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        check_model(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["S3://bucket/a", "s3://bucket", "s3://bucket/", "model.tar.gz", "arn:aws:s3:::bucket/a"]
+)
+def test_only_the_uri_of_an_object_is_an_object(text: str) -> None:
+    assert check_object("s3://bucket/a") == "s3://bucket/a"
+    with pytest.raises(ValueError, match="must be the s3:// URI of an object"):
+        check_object(text)
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a", "S3:/bucket/a", "https://example.com/a"])
+def test_a_uri_is_no_local_path(text: str) -> None:
+    assert check_path("s3data/a") == "s3data/a"
+    with pytest.raises(ValueError, match="must be a path on this machine"):
+        check_path(text)

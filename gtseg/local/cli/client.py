@@ -24,18 +24,20 @@ Data = Annotated[
 
 
 def find_folder(data: Path | None) -> Path:
-    """Return the absolute data folder: --data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg. Raises typer.Exit for a
-    URL."""
+    """Return the absolute data folder: --data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg.
+
+    Raises BadParameter for a URL.
+    """
     if data:
         return check_path(data, "--data")
     return check_path(Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg"), "GTSEG_LOCAL_DATA")
 
 
 def check_path(path: Path, name: str) -> Path:
-    """Return an absolute path. Raises typer.Exit naming the argument for an S3 URI or another URL."""
+    """Return an absolute path. Raises BadParameter naming the argument for an S3 URI or another URL."""
     if _URL.match(str(path)):
         words = "must be a path on this machine; copy files from or to S3 with `aws s3 cp` or `aws s3 sync`"
-        raise fail(f"{name} {path}: {words}.", 2)
+        raise typer.BadParameter(f"{name} {path}: {words}")
     return path.expanduser().absolute()
 
 
