@@ -69,8 +69,9 @@ def tile_url(template: str, tile: Tile, token: str = "") -> str:
     """
     if not all(f"{{{part}}}" in template for part in ("z", "x")) or not re.search(r"\{-?y\}", template):
         raise SettingsError(f"imagery {template!r}: must contain {{z}}, {{x}} and {{y}}")
-    if not re.match(r"https?://", template, re.IGNORECASE) and "://" in template:
-        raise SettingsError(f"imagery {template.partition(':')[0]}://...: must be an http or https URL")
+    if not re.match(r"https?://", template, re.IGNORECASE):
+        scheme = re.match(r"\s*\w+:/*", template)
+        raise SettingsError(f"imagery {scheme[0] if scheme else ''}...: must be an http or https URL")
     values = {
         "{z}": tile.z,
         "{x}": tile.x,
@@ -192,11 +193,12 @@ def import_bbox(
 ) -> Report:
     """Download the tiles of a box and burn the features into masks. Tiles that the server lacks are skipped.
 
-    Raises ManifestError if the box has too many tiles or no feature lies in it.
+    Raises SettingsError for an invalid URL, ManifestError if the box has too many tiles or no feature lies in it.
     """
     from shapely import STRtree
     from shapely.geometry import box
 
+    tile_url(request.imagery, Tile(0, 0, 0))
     found = read_features(features)
     shapes = mercator_shapes(request, found)
     tree = STRtree([shape.geometry for shape in shapes])

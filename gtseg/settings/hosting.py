@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gtseg.core.limits import DAY, KmsKey, S3Uri
-from gtseg.settings.table import Seconds, Table, check_object
+from gtseg.settings.table import IMAGE, Seconds, Table, check_object
 from gtseg.settings.training import Network
 
 STAGE_NAMES = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
@@ -18,7 +18,7 @@ class Deploy(Network):
     instance_count: Annotated[int, Field(ge=1, le=100)] = 1
     model_data: Annotated[S3Uri, BeforeValidator(check_object)] | None = None
     """S3 URI of any model.tar.gz. Unset: the model of this run's training job."""
-    image_uri: str | None = None
+    image_uri: Annotated[str, IMAGE] | None = None
     """Container image that serves the model. Unset: the built-in algorithm's image of the region."""
     content_type: str = "image/jpeg"
     accept: str = "image/png"

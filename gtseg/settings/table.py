@@ -95,6 +95,10 @@ MODEL = matching(
     "the ARN of a model, like arn:aws:sagemaker:REGION:111122223333:model/NAME: the FinalActiveLearningModelArn of a "
     "labeling job",
 )
+IMAGE = matching(
+    r"(?!\s|arn:|[A-Za-z][A-Za-z0-9+.-]*://|s3:)",
+    "the URI of a container image, like 111122223333.dkr.ecr.us-east-1.amazonaws.com/NAME:TAG",
+)
 LocalPath = Annotated[str, AfterValidator(check_path)]
 Location = Annotated[str, AfterValidator(check_location)]
 """Path, or s3:// URI with a bucket name or an access point's alias."""

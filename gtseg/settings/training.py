@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gtseg.core.limits import DAY, KmsKey, SecurityGroups, Subnets
-from gtseg.settings.table import Seconds, Table, check_model
+from gtseg.settings.table import IMAGE, Seconds, Table, check_model
 
 INSTANCE_TYPES = (
     *(f"ml.g4dn.{size}" for size in ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")),
@@ -137,7 +137,7 @@ class Train(Network):
     """Store checkpoints below the run. Unset: only with spot."""
     initial_model: Annotated[str, AfterValidator(check_model)] | None = None
     """Continue training from an earlier model: s3://.../model.tar.gz or the name of a training job."""
-    image_uri: str | None = None
+    image_uri: Annotated[str, IMAGE] | None = None
     """Unset: the built-in algorithm's image of the region."""
     kms_key: KmsKey | None = None
     volume_kms_key: KmsKey | None = None

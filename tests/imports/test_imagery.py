@@ -170,7 +170,7 @@ def test_masks_do_not_depend_on_the_number_of_processes(server: TileServer, hous
 
 
 def test_negative_y_in_a_url_counts_rows_from_the_south() -> None:
-    assert tile_url("x/{z}/{x}/{-y}", Tile(2, 1, 0)) == "x/2/1/3"
+    assert tile_url("http://x/{z}/{x}/{-y}", Tile(2, 1, 0)) == "http://x/2/1/3"
 
 
 def test_a_url_without_placeholders_is_rejected() -> None:
@@ -205,9 +205,18 @@ def test_a_tile_of_more_than_32_mb_is_rejected(server: TileServer, tmp_path: Pat
         fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
 
 
-def test_a_url_that_is_not_http_is_rejected() -> None:
-    with pytest.raises(SettingsError, match="http or https"):
-        tile_url("file:///etc/{z}/{x}/{y}", Tile(1, 0, 0))
+@pytest.mark.parametrize(
+    "start", ["file:///etc", "s3://tiles", "S3://tiles", "s3:/tiles", "tiles", "arn:aws:s3:::tiles"]
+)
+def test_a_url_that_is_not_http_is_rejected(start: str) -> None:
+    with pytest.raises(SettingsError, match=r"imagery .*: must be an http or https URL"):
+        tile_url(f"{start}/{{z}}/{{x}}/{{y}}", Tile(1, 0, 0))
+
+
+def test_an_invalid_url_ends_the_import_before_anything_is_read(server: TileServer, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"imagery s3:/\.\.\.: must be an http or https URL"):
+        import_bbox(request(server, imagery="s3:/b/{z}/{x}/{y}"), tmp_path / "none", tmp_path / "out", name="box")
+    assert not (tmp_path / "out").exists()
 
 
 def test_features_are_counted_and_a_box_without_features_is_an_error(

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 from polling import wait_for
+from typer.testing import CliRunner
+
+from gtseg.local.cli import app
 
 LOCAL = [sys.executable, "-m", "gtseg.local.cli"]
 SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('AWS_')}))"
@@ -257,6 +260,24 @@ def test_a_place_to_check_must_be_an_s3_uri(tmp_path: Path, text: str) -> None:
     done = run("check", "--s3", "--place", text, "--data", str(tmp_path))
     assert done.returncode == 2
     assert f"--place {text}: must be a bucket or a prefix, written s3://BUCKET/PREFIX" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/x", "s3:/bucket", "label.local", "arn:aws:s3:::bucket", "http://x:99999"]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("owner", "--at"),
+        ("worker", "add", "ada", "--at"),
+        ("profile", "labels", "--at"),
+        ("crowd", "--masks", ".", "--url"),
+    ],
+)
+def test_the_address_of_a_server_must_be_a_url(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+    result = CliRunner().invoke(app, [*arguments, text, "--data", str(tmp_path)])
+    assert result.exit_code == 2
+    assert f"{text}: must be the URL of a server, like https://label.local" in " ".join(result.output.split())
 
 
 def test_other_machines_are_accepted_only_by_option_with_a_warning(up: Any) -> None:

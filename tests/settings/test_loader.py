@@ -154,6 +154,11 @@ def test_other_gtseg_variables_are_ignored(folder: Path) -> None:
         ('[labeling]\nworkteam_arn = "my-team"\n', "must be the ARN of a workteam, like arn:aws:sagemaker"),
         ('[labeling]\nautomated = true\ninitial_model_arn = "my-model"\n', "must be the ARN of a model, like arn:aws"),
         ('[train]\nsubnets = ["arn:aws:ec2:us-east-1:111122223333:subnet/subnet-1"]\n', "an ID, not an ARN"),
+        (
+            '[train]\nimage_uri = "arn:aws:ecr:us-east-1:111122223333:repository/seg"\n',
+            "must be the URI of a container",
+        ),
+        ('[deploy]\nimage_uri = "s3://bucket/image.tar"\n', "must be the URI of a container image, like 111122223333"),
         ("[dataset]\nseed = 2026-01-01\n", "date"),
         ('folder = "x"\n', "folder"),
     ],

@@ -41,6 +41,20 @@ def check_path(path: Path, name: str) -> Path:
     return path.expanduser().absolute()
 
 
+def check_url(text: str | None) -> str | None:
+    """Callback of options that are URLs of a server. Raises BadParameter for another text."""
+    from urllib.parse import urlsplit
+
+    try:
+        url = urlsplit(text or "http://unset")
+        is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # an invalid port or IPv6 address
+        is_url = False
+    if not is_url:
+        raise typer.BadParameter(f"{text}: must be the URL of a server, like https://label.local")
+    return text
+
+
 def explain(error: Exception) -> str:
     """Return an error's message as one line."""
     if isinstance(error, ServiceError):

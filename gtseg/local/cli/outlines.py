@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gtseg.local.cli.client import Data, explain, fail, find_base, find_folder, require_own_server
+from gtseg.local.cli.client import Data, check_url, explain, fail, find_base, find_folder, require_own_server
 from gtseg.local.errors import ServiceError
 from gtseg.local.terminal import show
 
@@ -47,7 +47,9 @@ def show_profile(
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Public address of this server, e.g. https://label.local."),
+        typer.Option(
+            metavar="URL", help="Public address of this server, e.g. https://label.local.", callback=check_url
+        ),
     ] = None,
     data: Data = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gtseg.local.cli.client import Data, ask_owner, explain, fail, find_folder, make_link, require_own_server
+from gtseg.local.cli.client import Data, ask_owner, check_url, explain, fail, find_folder, make_link, require_own_server
 from gtseg.local.errors import ServiceError
 from gtseg.local.option_groups import grouped
 from gtseg.local.options import CrowdOptions, read_values
@@ -24,7 +24,11 @@ def crowd(
     data: Data = None,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Server URL, with $GTSEG_OWNER_TOKEN. Default: the data folder's server."),
+        typer.Option(
+            metavar="URL",
+            help="Server URL, with $GTSEG_OWNER_TOKEN. Default: the data folder's server.",
+            callback=check_url,
+        ),
     ] = None,
 ) -> None:
     """Label all jobs with simulated workers until Ctrl-C.
@@ -65,7 +69,9 @@ def add_worker(
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Public address of this server, e.g. https://label.local."),
+        typer.Option(
+            metavar="URL", help="Public address of this server, e.g. https://label.local.", callback=check_url
+        ),
     ] = None,
     data: Data = None,
 ) -> None:
@@ -100,7 +106,9 @@ def pause_worker(
 
 @app.command("owner")
 def show_owner_link(
-    at: Annotated[str | None, typer.Option(metavar="URL", help="Public address of this server.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="URL", help="Public address of this server.", callback=check_url)
+    ] = None,
     data: Data = None,
 ) -> None:
     """Print the link to the owner's pages: progress, workers, agreement, all answers."""
