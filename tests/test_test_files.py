@@ -74,7 +74,7 @@ TESTED_THROUGH_A_CALLER = {
     "pipeline/test_run_file.py": ("pipeline/run", "frozen locations outcomes sections"),
     "pipeline/test_train_to_cleanup.py": (
         "pipeline",
-        "run/hosted_model stages/evaluate/sections stages/train/monitor stages/train/plan stages/train/stage",
+        "run/hosted_model stages/train/monitor stages/train/plan stages/train/stage",
     ),
     "pipeline/test_watch.py": ("pipeline/run", "pending_jobs"),
     "settings/test_loader.py": ("settings", "dataset images labeling project settings"),

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
@@ -38,10 +45,14 @@ DESCRIPTIONS = {
 WIDTH = 10
 REWRITE = "\r\033[K"
 """Return to the start of the line and clear it."""
+NO_BREAK = "\u00a0"
 SIGNALED = 128
+FINISHED = (0, 5)
 FOLDER_IN_USE = 75
-"""Exit code of `gtseg local exec` while the server of a killed demo is still shutting down."""
-SHUTDOWN_SECONDS, PAUSE_SECONDS = 120.0, 3.0
+"""Exit code of `gtseg local exec` while another server has the data folder: of a killed demo, or `gtseg local up`."""
+SHUTDOWN_SECONDS, PAUSE_SECONDS = 120.0, 1.0
+FORWARD_SECONDS = 5.0
+"""Time that a command has to end by itself after Ctrl-C on its terminal."""
 
 
 @app.command()
@@ -66,32 +77,41 @@ def demo(
     from gtseg.core.masks.class_values import parse_values
     from gtseg.pipeline.commands.demo import prepare
 
-    signal.signal(signal.SIGTERM, _interrupt)
     begun = time.monotonic()
     names = [name.strip() for name in labels.split(",") if name.strip()]
-    with Narrator() as narrator:
-        narrator.receive({"stage": "images", "event": "note", "message": ""})
-        project = prepare(
-            folder,
-            images=images,
-            masks=masks,
-            labels=names,
-            values=parse_values(label_values) if label_values else (),
-            void=void,
-            progress=narrator.count_images,
-        )
-        narrator.result = f"{project.images} images of {', '.join(project.labels)}"
-    for remark in project.remarks:
-        show(f"{'':<{WIDTH}}{remark}")
-    if project.skipped:
-        left_out = counted(len(project.skipped), "image has no mask and is", "images have no mask and are")
-        show(f"{'':<{WIDTH}}{left_out} left out, like {project.skipped[0]}")
-    code = _run(project, train_seconds)
-    code = max(code, _cleanup(project)) if code in (0, 5) else code
-    if code not in (0, 5):
-        raise SystemExit(code)
-    _conclude(project, time.monotonic() - begun)
+    with interrupted_by_sigterm():
+        with Narrator() as narrator:
+            narrator.receive({"stage": "images", "event": "note", "message": ""})
+            project = prepare(
+                folder,
+                images=images,
+                masks=masks,
+                labels=names,
+                values=parse_values(label_values) if label_values else (),
+                void=void,
+                progress=narrator.count_images,
+            )
+            narrator.result = f"{counted(project.images, 'image')} of {', '.join(project.labels)}"
+        for remark in project.remarks:
+            _show_remark(remark)
+        if project.skipped:
+            left_out = counted(len(project.skipped), "image has no mask and is", "images have no mask and are")
+            _show_remark(f"{left_out} left out, like {project.skipped[0]}")
+        code = _run(project, train_seconds)
+        code = max(code, _cleanup(project)) if code in FINISHED else code
+    if code in FINISHED:
+        _conclude(project, time.monotonic() - begun)
     raise typer.Exit(code)
+
+
+def _show_remark(text: str) -> None:
+    show(_wrap(f"{'':<{WIDTH}}{text}") if sys.stdout.isatty() else f"{'':<{WIDTH}}{text}", flush=True)
+
+
+def _wrap(line: str) -> str:
+    """Wrap a line of a stage to the terminal's width, with the texts below each other."""
+    columns = max(shutil.get_terminal_size().columns, WIDTH * 3)
+    return textwrap.fill(line, columns, subsequent_indent=" " * WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _conclude(project: Project, seconds: float) -> None:
@@ -99,8 +119,10 @@ def _conclude(project: Project, seconds: float) -> None:
     span = found["intervals"].get("miou")
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
     score = "unknown" if found["miou"] is None else f"{found['miou']:.3f}"
-    show(f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}.")
-    show(f"Report: {project.folder / 'report.html'}. Labeling page: `gtseg local up --data {project.data}`.")
+    images = counted(found["images"], f"{found['split']} image")
+    show(f"\nmIoU {score}{interval} on {images}, after {_duration(seconds)}.")
+    show(f"Report: {project.folder / 'report.html'}")
+    show(f"Labeling page: `gtseg local up --data {shlex.quote(str(project.data))}`")
     show("Next, with your own images: `gtseg init` in a new folder, then `gtseg local exec -- gtseg run`.")
 
 
@@ -117,24 +139,24 @@ def _run(project: Project, train_seconds: float) -> int:
         command += _gtseg("run", "--settings", str(project.settings), "--yes", "--json")
         waited = 0.0
         while True:
-            code, messages = _follow(command, Narrator(), log, project)
+            with Narrator() as narrator:
+                code, messages = follow(command, narrator, log, project)
             if code != FOLDER_IN_USE or waited >= SHUTDOWN_SECONDS:
                 break
             if not waited:
-                show(
-                    f"{'':<{WIDTH}}waiting for an earlier demo of this folder, which was interrupted and is shutting "
-                    "down",
-                    flush=True,
+                _show_remark(
+                    f"waiting for another server to release {project.data}: that of an interrupted demo is shutting "
+                    "down; `gtseg local up` must be stopped with Ctrl-C"
                 )
             time.sleep(PAUSE_SECONDS)
             waited += PAUSE_SECONDS
         _explain(code, messages, log)
-        return SIGNALED + abs(code) if code < 0 else code
+        return code
 
 
 def _explain(code: int, messages: str, log: TextIO) -> None:
     """Print the last lines of a failed command and the path of the log."""
-    if code in (0, 5):
+    if code in FINISHED:
         return
     show("\n".join([line for line in messages.splitlines() if line.strip()][-8:]), file=sys.stderr)
     show(
@@ -149,56 +171,81 @@ def _cleanup(project: Project) -> int:
         command += _gtseg("cleanup", "--settings", str(project.settings))
         with Narrator() as narrator:
             narrator.receive({"stage": "cleanup", "event": "note", "message": ""})
-            done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=False)
-            log.write(done.stderr)
-            gone = [line for line in done.stderr.splitlines() if line.startswith("cleanup: deleted")]
-            narrator.result = f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}"
-        return done.returncode
+            code, messages = follow(command, narrator, log, project)
+            if code == 0:
+                gone = sum(line.startswith("cleanup: deleted") for line in messages.splitlines())
+                narrator.result = f"{counted(gone, 'resource')} deleted"
+        _explain(code, messages, log)
+        return code
 
 
 def _gtseg(*words: str) -> list[str]:
     return [sys.executable, "-m", "gtseg", *words]
 
 
-def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Project) -> tuple[int, str]:
-    """Run the command and return its exit code and stderr; narrate its events and write all output to the log."""
-    errors = project.folder / "demo.err"
-    with errors.open("w+", encoding="utf-8") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+def follow(command: list[str], narrator: Narrator, log: TextIO, project: Project) -> tuple[int, str]:
+    """Run the command and return its exit code and stderr; narrate its events and write all output to the log.
+
+    Raises Interrupted, after the command has ended, for Ctrl-C and SIGTERM.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8", errors="replace"
+        )
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 log.write(line)
                 narrator.receive(_event(line))
+            code = process.wait()
         except KeyboardInterrupt:
-            narrator.end()
             _wait_for_end(process)
             raise Interrupted(
-                f"The work done so far is kept in {project.folder}; run the same command again to continue."
+                f"Interrupted. The work done so far is kept in {project.folder}; run the same command again to "
+                "continue."
             ) from None
-        code = process.wait()
-        narrator.end()
-        stderr.seek(0)
-        messages = stderr.read()
-        log.write(messages)
-    errors.unlink()
-    return code, messages
+        finally:
+            stderr.seek(0)
+            messages = stderr.read()
+            log.write(messages)
+    if code not in FINISHED:
+        narrator.result = "failed"
+    return (SIGNALED - code if code < 0 else code), messages
 
 
 def _wait_for_end(process: subprocess.Popen[str]) -> None:
-    """Wait for the command to end.
-
-    On a terminal, Ctrl-C reaches the command too; a signal to this process only must be forwarded.
-    """
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
+    """Wait for the command to end. Ctrl-C on a terminal reaches it too; other signals are forwarded."""
+    if _has_terminal():
+        try:
+            process.wait(FORWARD_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+    else:
         process.send_signal(signal.SIGINT)
-        process.wait()
+    process.wait()
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _has_terminal() -> bool:
+    """Return whether this process is in the foreground of a terminal, which sends Ctrl-C to its children too."""
+    try:
+        with open("/dev/tty") as terminal:
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _event(line: str) -> dict[str, Any]:
@@ -219,7 +266,11 @@ class Narrator:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.result = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
         self.end()
 
     def receive(self, event: dict[str, Any]) -> None:
@@ -258,9 +309,10 @@ class Narrator:
         if not self.stage:
             return
         took = _duration(time.monotonic() - self.begun)
-        start = f"{REWRITE}{self.stage:<{WIDTH}}{DESCRIPTIONS[self.stage]}" if self.live else ""
-        end = printable(f": {self.result}") if self.result else ""
-        print(f"{start}{end} ({took})", flush=True, file=self.stream)
+        end = printable(f": {self.result}" if self.result else "") + f" ({took.replace(' ', NO_BREAK)})"
+        if self.live:
+            end = REWRITE + _wrap(f"{self.stage:<{WIDTH}}{DESCRIPTIONS[self.stage]}{end}")
+        print(end.replace(NO_BREAK, " "), flush=True, file=self.stream)
         self.stage, self.result = "", ""
 
 

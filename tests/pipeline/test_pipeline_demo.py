@@ -71,7 +71,7 @@ def test_given_labels_override_others_and_must_cover_all_values(own: Path) -> No
 def test_invalid_input_is_named(own: Path) -> None:
     with pytest.raises(SettingsError, match="must be given together"):
         ready(own, masks=None)
-    with pytest.raises(StageError, match="does not exist"):
+    with pytest.raises(StageError, match=r"--images .*nowhere: there is no such folder"):
         ready(own, "x", images=own / "nowhere")
     (own / "empty").mkdir()
     with pytest.raises(StageError, match="No image has a mask"):
@@ -112,11 +112,13 @@ def test_masks_with_classes_from_zero_need_an_option(own: Path) -> None:
 
 def test_a_folder_of_another_demo_or_project_is_not_changed(own: Path) -> None:
     ready(own)
-    with pytest.raises(SettingsError, match="has a demo of other images"):
+    with pytest.raises(
+        SettingsError, match=r"has a demo with no --labels; the command has --labels cat,dog\. Use the same"
+    ):
         ready(own, labels=["cat", "dog"])
     (own / "mine").mkdir()
     (own / "mine/gtseg.toml").write_text("[project]\n")
-    with pytest.raises(SettingsError, match="project of its own"):
+    with pytest.raises(SettingsError, match=r"mine has gtseg\.toml that no demo wrote: use .*mine/gtseg-demo"):
         ready(own, "mine")
     (own / "file").write_text("")
     with pytest.raises(GtsegError, match="cannot be used"):
@@ -130,6 +132,50 @@ def test_a_second_demo_in_the_same_folder_changes_nothing(own: Path) -> None:
     before = settings.read_text()
     assert ready(own).labels == ("class-1", "class-2")
     assert settings.read_text() == before
+
+
+def test_images_added_changed_and_removed_since_the_demo_began_are_remarked(own: Path) -> None:
+    assert not any("since this demo began" in remark for remark in ready(own).remarks)
+    Image.new("RGB", (4, 3), "red").save(own / "images/lonely.jpg")
+    mask_file(own / "masks/lonely.png", [[0, 1, 1, 0]] * 3)
+    (own / "images/a.jpg").unlink()
+    Image.new("RGB", (4, 3), "blue").save(own / "images/a.jpg")
+    (own / "images/deep/b.png").unlink()
+    project = ready(own)
+    assert project.remarks[-1].startswith(
+        "since this demo began: 1 image added, like lonely.jpg; 1 image changed, like a.jpg; 1 image no longer "
+        "there, but kept here, like deep/b.png. Stages that are done already do not use the change"
+    )
+    assert (own / "demo/images/a.jpg").read_bytes() == (own / "images/a.jpg").read_bytes()
+    assert not any("added" in remark for remark in ready(own).remarks)
+
+
+def test_masks_are_written_again_if_they_changed(own: Path) -> None:
+    for value in (255, 0):
+        for name in ("a", "deep/b"):
+            mask_file(own / f"masks/{name}.png", [[0, 255 if name == "a" else value]])
+        ready(own, labels=["leaf"])
+        assert np.asarray(Image.open(own / "demo/masks/deep/b.png")).tolist() == [[0, value // 255]]
+
+
+@pytest.mark.parametrize("there", ["images", "masks", "aws"])
+def test_a_folder_with_files_that_no_demo_wrote_is_refused(own: Path, there: str) -> None:
+    """Its images would be labeled too, and its masks would be taken for converted ones."""
+    (own / "mine" / there).mkdir(parents=True)
+    with pytest.raises(SettingsError, match=f"mine has {there} that no demo wrote"):
+        ready(own, "mine")
+    assert [path.name for path in (own / "mine").iterdir()] == [there]
+
+
+def test_a_damaged_header_and_an_empty_folder_of_images_are_named(own: Path) -> None:
+    ready(own)
+    for text in ("{", "[]"):
+        (own / "demo/demo.json").write_text(text)
+        with pytest.raises(GtsegError, match=r"demo/demo\.json is damaged"):
+            ready(own)
+    (own / "none").mkdir()
+    with pytest.raises(StageError, match=r"--images .*none: the folder has no images \(\.jpg"):
+        ready(own, images=own / "none")
 
 
 def test_scenes_are_drawn_once_and_a_missing_one_is_drawn_again(
@@ -178,4 +224,7 @@ def test_lines_overwritten_on_a_terminal_are_not_wider_than_it(monkeypatch: pyte
         narrator.receive({"event": "finished", "stage": "label", "message": "72 images"})
     *passing, last = stream.getvalue().split("\r\033[K")
     assert [len(line) for line in passing] == [0, 59, 59]
-    assert last.endswith("with human-like errors: 72 images (0 s)\n")
+    assert last == (
+        "label     simulated workers draw masks on the images, three\n"
+        "          per image, with human-like errors: 72 images (0 s)\n"
+    )

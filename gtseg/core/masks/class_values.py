@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID
 from gtseg.core.masks.names import is_background
+from gtseg.core.plurals import counted
 from gtseg.errors import SettingsError
 
 
@@ -112,7 +113,9 @@ def _by_values(
     what: str,
 ) -> Numbering:
     if len(named) != len(values):
-        raise SettingsError(f"--label-values gives {len(values)} values, {source} names {len(named)} labels")
+        raise SettingsError(
+            f"--label-values gives {counted(len(values), 'value')}, {source} names {counted(len(named), 'label')}"
+        )
     if void in values:
         raise SettingsError(f"--void {void} is a value of --label-values")
     codes = {0: 0, VOID: VOID} | ({} if void is None else {void: VOID})

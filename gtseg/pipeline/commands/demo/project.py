@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from gtseg.core.classes import VOID_NAME
 from gtseg.core.images.scenes import LABELS, draw_scene
 from gtseg.core.masks import encode_palette_png
+from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, SettingsError, StageError
 from gtseg.pipeline.commands.demo.masks import Masks, read_index_mask, read_masks
 from gtseg.pipeline.run.locations import Place
@@ -19,6 +21,16 @@ from gtseg.pipeline.run.locations import Place
 SCENES = 72
 HEADER = "demo.json"
 GRAYS = bytes(level for level in range(256) for _ in range(3))
+CONTENTS = ("gtseg.toml", "images", "masks", "aws")
+"""Files and folders that a demo writes and must not find."""
+OPTIONS = {
+    "images": "--images",
+    "masks": "--masks",
+    "labels": "--labels",
+    "values": "--label-values",
+    "void": "--void",
+}
+"""Key of demo.json: option."""
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = """# A demonstration: simulated workers label, everything runs on this machine.
 # Look around with `gtseg local exec --data {data} -- gtseg status --settings {file}`.
@@ -120,16 +132,38 @@ def _claim(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if header.exists():
-            if json.loads(header.read_text()) != mine:
-                raise SettingsError(f"{folder} has a demo of other images: use another folder, `gtseg demo OTHER`.")
-        elif (folder / "gtseg.toml").exists():
+            _refuse_other(folder, json.loads(header.read_text()), mine)
+        elif there := [name for name in CONTENTS if (folder / name).exists()]:
             raise SettingsError(
-                f"{folder} has a project of its own (gtseg.toml): use another folder, `gtseg demo OTHER`."
+                f"{folder} has {' and '.join(there)} that no demo wrote: use a folder of its own, such as `gtseg demo "
+                f"{folder / 'gtseg-demo'}`."
             )
         else:
             Place(str(folder)).write(HEADER, json.dumps(mine).encode())
-    except (OSError, ValueError) as error:
-        raise GtsegError(f"{folder} cannot be used for a demo: {error}") from None
+    except OSError as error:
+        raise GtsegError(f"{folder} cannot be used for a demo: {error.strerror}. Use another folder.") from None
+    except ValueError:
+        raise GtsegError(f"{header} is damaged: delete the folder, or use another one.") from None
+
+
+def _refuse_other(folder: Path, stored: Any, mine: dict[str, Any]) -> None:
+    """Raise SettingsError, with the options that differ, if a folder has a demo of other images or labels."""
+    if not isinstance(stored, dict):
+        raise ValueError
+    keys = [key for key in OPTIONS if _option(key, stored.get(key)) != _option(key, mine.get(key))]
+    if not keys:
+        return
+    then, now = (", ".join(_option(key, options.get(key)) for key in keys) for options in (stored, mine))
+    raise SettingsError(
+        f"{folder} has a demo with {then}; the command has {now}. Use the same options, or another folder."
+    )
+
+
+def _option(key: str, value: Any) -> str:
+    """Return an option as it is typed; "no --masks" if it is not given."""
+    if value is None or value == []:
+        return f"no {OPTIONS[key]}"
+    return f"{OPTIONS[key]} {','.join(map(str, value)) if isinstance(value, list) else value}"
 
 
 def _draw(folder: Path, progress: Callable[[int, int], None]) -> Project:
@@ -151,8 +185,10 @@ def _read(
     """Return the names of the images and the facts about their masks, checked before anything is written."""
     for path, option in ((images, "--images"), (masks, "--masks")):
         if not path.is_dir():
-            raise StageError(f"{option}: folder {path} does not exist")
+            raise StageError(f"{option} {path}: there is no such folder")
     names = [entry.name for entry in Place(str(images)).entries(IMAGE_ENDINGS)]
+    if not names:
+        raise StageError(f"--images {images}: the folder has no images ({', '.join(IMAGE_ENDINGS)})")
     return names, read_masks(masks, names, labels, values=values, void=void)
 
 
@@ -161,8 +197,14 @@ def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: 
 
     Masks whose values are label numbers are used in place; others are converted in the demo's folder.
     """
-    for name in found.pairs:
-        _link_one(images / name, folder / "images" / name)
+    is_begun = (folder / "gtseg.toml").exists()
+    places = {name: folder / "images" / name for name in found.pairs}
+    added = [name for name, place in places.items() if not place.exists()]
+    changed = [name for name, place in places.items() if name not in added and not _is_same(images / name, place)]
+    for name in (*added, *changed):
+        _link_one(images / name, places[name])
+    gone = [entry.name for entry in Place(str(folder / "images")).entries(IMAGE_ENDINGS) if entry.name not in places]
+    changes = {"added": added, "changed": changed, "no longer there, but kept here": gone} if is_begun else {}
     return Project(
         folder,
         masks if found.numbering.is_identity else _renumber(masks, folder, found),
@@ -170,7 +212,7 @@ def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: 
         len(found.pairs),
         taught=(*found.labels, VOID_NAME) if found.has_void else found.labels,
         skipped=tuple(name for name in names if name not in found.pairs),
-        remarks=found.remarks,
+        remarks=(*found.remarks, *_spell_changes(changes)),
         void=found.has_void,
     )
 
@@ -180,21 +222,36 @@ def _renumber(masks: Path, folder: Path, found: Masks) -> Path:
     source, target = Place(str(masks)), Place(str(folder / "masks"))
     for image, name in found.pairs.items():
         own = f"{image.rsplit('.', 1)[0]}.png"
-        if target.entry(own) is None:
-            mask = found.numbering.apply(read_index_mask(source, name))
-            height, width = mask.shape
-            target.write(own, encode_palette_png(mask, width, height, palette=GRAYS))
+        mask = found.numbering.apply(read_index_mask(source, name))
+        height, width = mask.shape
+        body = encode_palette_png(mask, width, height, palette=GRAYS)
+        if target.entry(own) is None or target.read(own) != body:
+            target.write(own, body)
     return folder / "masks"
 
 
+def _is_same(source: Path, target: Path) -> bool:
+    return source.samefile(target) or filecmp.cmp(source, target, shallow=False)
+
+
 def _link_one(source: Path, target: Path) -> None:
-    if target.exists():
-        return
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
     try:
         os.link(source.resolve(), target)
     except OSError:
         Place(str(target.parent)).write(target.name, source.read_bytes())
+
+
+def _spell_changes(changes: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return a remark about images that changed since the demo began; () if none did."""
+    words = [f"{counted(len(names), 'image')} {what}, like {names[0]}" for what, names in changes.items() if names]
+    if not words:
+        return ()
+    return (
+        f"since this demo began: {'; '.join(words)}. Stages that are done already do not use the change: for a new "
+        "start, use another folder",
+    )
 
 
 def _settings(project: Project) -> str:
