@@ -144,5 +144,5 @@ class Bench:
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in S3(self.clients).read(f"{self.root}objects.jsonl")[0].splitlines()]
 
-    def told(self, kind: str = "warning") -> str:
+    def messages(self, kind: str = "warning") -> str:
         return "\n".join(event.message for event in self.events if event.kind == kind)

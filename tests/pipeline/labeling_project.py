@@ -87,7 +87,7 @@ class Project:
         run = label(self.run, self.context(**options))
         return run if options.get("dry_run") else self.run_file.save(run)
 
-    def told(self, kind: str = "") -> str:
+    def messages(self, kind: str = "") -> str:
         return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
 
     def written(self) -> list[str]:

@@ -101,20 +101,20 @@ def test_a_training_job_stopped_at_its_time_limit_is_a_result_and_not_trained_ag
     }
     play(ended, hidden)
     for _ in range(2):
-        run = project.walk(train)
+        run = project.run_stage(train)
         assert run.training_job is not None
         assert run.training_job.ending.startswith("ended by [train] max_runtime after ")
         assert exit_code(run, "train") == 5
-    assert "`gtseg deploy`" in project.told("finished")
+    assert "`gtseg deploy`" in project.messages("finished")
     assert created(server, f"{project.name}-train") == [f"{project.name}-train-1"]
 
 
 def test_a_stopped_tuning_job_has_the_best_of_its_training_jobs(project: Trained, play: Play) -> None:
     play(rewritten("DescribeHyperParameterTuningJob", "HyperParameterTuningJobStatus"))
-    run = project.walk(tune)
+    run = project.run_stage(tune)
     assert run.training_job is not None
     assert run.training_job.name.startswith(f"{project.name}-tune-1-001-")
-    assert "(stopped early): best is" in project.told("finished")
+    assert "(stopped early): best is" in project.messages("finished")
 
 
 def test_a_run_survives_a_new_role_a_denied_log_a_lost_endpoint_and_a_failing_model(
@@ -130,13 +130,13 @@ def test_a_run_survives_a_new_role_a_denied_log_a_lost_endpoint_and_a_failing_mo
     assert 5.0 in waited
     assert run.training_job is not None
     assert run.training_job.status == "Completed"
-    assert project.told("warning").count("log cannot be read") == 1
+    assert project.messages("warning").count("log cannot be read") == 1
 
     play()
-    project.walk(deploy)
+    project.run_stage(deploy)
     server.client("sagemaker").delete_endpoint(EndpointName=f"{project.name}-endpoint-1")
     with pytest.raises(StageError, match="`gtseg deploy`") as gone:
-        project.walk(evaluate)
+        project.run_stage(evaluate)
     assert gone.value.exit_code == 3
 
     play(
@@ -154,9 +154,9 @@ def test_a_run_survives_a_new_role_a_denied_log_a_lost_endpoint_and_a_failing_mo
     assert run.endpoint.name == f"{project.name}-endpoint-2"
     assert run.evaluation is not None
     assert (len(run.evaluation.missing), run.evaluation.images, exit_code(run, "evaluate")) == (1, 2, 5)
-    assert "[deploy] instance_type" in project.told("warning")
-    assert project.walk(evaluate).evaluation.missing == ()  # type: ignore[union-attr]
-    project.walk(cleanup)
+    assert "[deploy] instance_type" in project.messages("warning")
+    assert project.run_stage(evaluate).evaluation.missing == ()  # type: ignore[union-attr]
+    project.run_stage(cleanup)
 
 
 def test_refresh_of_a_run_with_deleted_channels_names_the_command_that_makes_them(
@@ -173,7 +173,7 @@ def test_refresh_of_a_run_with_deleted_channels_names_the_command_that_makes_the
 
 
 def test_a_deleted_model_is_trained_again_when_needed(project: Trained) -> None:
-    run = project.walk(train)
+    run = project.run_stage(train)
     assert run.training_job is not None
     S3(project.clients).delete([str(run.training_job.model_artifact)])
     seen = refresh(run, project.context())
@@ -192,7 +192,7 @@ def test_a_wrong_clock_is_exit_code_4(project: Trained, play: Play) -> None:
         }
     )
     with pytest.raises(AWSError, match="Set this machine's clock") as error:
-        project.walk(train)
+        project.run_stage(train)
     assert error.value.exit_code == 4
     play({**DENIED, "operations": ["s3:*"], "code": "RequestTimeTooSkewed"})
     with pytest.raises(AWSError, match="Set this machine's clock"):
@@ -275,14 +275,14 @@ def test_images_in_another_region_are_refused_before_anything_is_created(
     project.tables |= {"images": 'source = "s3://eubucket/photos/"', "labeling": 'labels = ["x"]'}
     play(*elsewhere("eubucket"))
     with pytest.raises(StageError, match="eu-west-1") as error:
-        project.walk(label)
+        project.run_stage(label)
     assert error.value.exit_code == 3
     root = locate(project.settings, project.clients)
     found = [(one.subject, one.level) for one in examine(project.context(), root) if "eu-west-1" in one.found]
     assert found == [("images", "bad")]
     play(*elsewhere(f"bucket-{project.name}"))
     with pytest.raises(StageError, match="training job"):
-        project.walk(train)
+        project.run_stage(train)
     assert created(server, f"{project.name}-") == []
 
 

@@ -86,7 +86,7 @@ def predicted(city: Trained, photographs: Path, tmp_path_factory: pytest.TempPat
     sources = [f"s3://bucket-{city.name}/images/city/", str(photographs)]
     result = in_batch(city, folder / "batch", *sources)
     assert [Path(image).name for image, _ in result.failed] == ["broken.jpg"]
-    city.walk(deploy)
+    city.run_stage(deploy)
     predict(city.run, city.context(), sources=sources, output=str(folder / "endpoint"))
     return folder
 
@@ -131,7 +131,7 @@ def test_large_images_are_tiled_and_joined_as_with_the_endpoint(city: Trained, p
 
 def test_evaluate_in_batch_has_the_scores_of_the_endpoint(city: Trained, predicted: Path, shared_aws: Any) -> None:
     city.give_dataset()
-    run = city.walk(evaluate, in_batch=True)
+    run = city.run_stage(evaluate, in_batch=True)
     assert run.evaluation is not None
     assert (run.evaluation.images, run.evaluation.in_batch, run.evaluation.endpoint) == (3, True, None)
     assert standings(run, city.settings)["evaluate"].cause in ("", "earlier")
@@ -139,7 +139,7 @@ def test_evaluate_in_batch_has_the_scores_of_the_endpoint(city: Trained, predict
         f"s3://{split_uri(run.evaluation.predictions)[0]}/{item.key}"
         for item in S3(city.clients).list_objects(run.evaluation.predictions)
     )
-    by_endpoint = city.walk(evaluate).evaluation
+    by_endpoint = city.run_stage(evaluate).evaluation
     assert by_endpoint is not None
     assert by_endpoint.confusion == run.evaluation.confusion
 
@@ -148,7 +148,7 @@ def test_an_image_over_10_mb_is_refused_by_name_before_the_job(city: Trained, tm
     (tmp_path / "huge.jpg").write_bytes(draw_scene(1)[0] + b"\0" * MAX_PICTURE)
     result = in_batch(city, tmp_path / "masks", str(tmp_path / "huge.jpg"))
     assert "10.0 MB exceed the 10 MB" in result.failed[0][1]
-    assert "huge.jpg" in city.told("warning")
+    assert "huge.jpg" in city.messages("warning")
     assert not files_of(tmp_path / "masks")
 
 
@@ -268,7 +268,7 @@ def test_a_job_without_progress_is_stopped_with_consent_and_another_does_the_res
     assert one.predict().failed == ()
     assert (one.masks, one.jobs.stopped) == (6, [f"{one.project.name}-transform-1"])
     assert asked[0].endswith("-transform-1 has written nothing for 10 minutes. Stop it?")
-    assert "1284" in one.project.told("warning")
+    assert "1284" in one.project.messages("warning")
 
 
 def test_without_consent_the_job_continues_and_the_command_to_stop_it_is_shown(scripted: Any) -> None:
@@ -277,7 +277,7 @@ def test_without_consent_the_job_continues_and_the_command_to_stop_it_is_shown(s
     with pytest.raises(Interrupted, match="gtseg predict --batch"):
         one.predict()
     assert one.jobs.stopped == []
-    assert "stop-transform-job" in one.project.told("warning")
+    assert "stop-transform-job" in one.project.messages("warning")
 
 
 def test_images_left_by_a_failed_job_are_done_by_the_next(scripted: Any) -> None:

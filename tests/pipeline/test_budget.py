@@ -114,7 +114,7 @@ def test_there_is_one_warning_at_80_percent_of_the_budget(project: Project) -> N
     assert project.events == []
     meter.watch(state_of(10))
     meter.watch(state_of(11))
-    assert project.told("warning") == "the run has cost about 0.8000 USD of [budget] max_usd = 1"
+    assert project.messages("warning") == "the run has cost about 0.8000 USD of [budget] max_usd = 1"
     assert not meter.stopped
 
 
@@ -123,7 +123,7 @@ def test_a_job_that_ends_before_it_can_be_stopped_is_no_error(project: Project) 
     project.clients.__dict__["is_aws"] = lambda service: True
     meter = Meter(project.run, project.context())
     meter.watch(state_of(13))
-    assert "j could not be stopped" in project.told("warning")
+    assert "j could not be stopped" in project.messages("warning")
     assert meter.because("why") == "why"
 
 

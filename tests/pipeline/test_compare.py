@@ -65,7 +65,7 @@ def test_all_runs_are_scored_on_the_images_that_all_predicted(project: Any, test
     bad = folder(tmp_path / "bad", a=HALF, b=TRUTH)
     page, facts = compare(tested, [good, bad], project.context())
     assert facts["images"] == 2
-    assert "only 2 of the 3 test images" in project.told("warning")
+    assert "only 2 of the 3 test images" in project.messages("warning")
     assert facts["columns"][0]["miou"] == 1.0
     assert facts["columns"][1]["classes"]["cat"] == pytest.approx(384 / 512)
     assert page.index("<h3>a</h3>") < page.index("<h3>b</h3>")

@@ -141,8 +141,8 @@ def test_an_external_model_is_fresh_until_the_run_trains_one() -> None:
 
 def test_changed_settings_are_named_with_both_values() -> None:
     more = settings(train={"hyperparameters": {"epochs": 30}})
-    told = why("train", more, training_job=trained(chosen=settings()), dataset=dataset())
-    assert told == "[train] hyperparameters.epochs is 30, it was not set"
+    reason = why("train", more, training_job=trained(chosen=settings()), dataset=dataset())
+    assert reason == "[train] hyperparameters.epochs is 30, it was not set"
     split = settings(dataset={"split": {"train": 0.5, "validation": 0.25, "test": 0.25}})
     assert "[dataset] split" in why("dataset", split, dataset=dataset())
     assert why("deploy", settings(deploy={"environment": {"A": "1"}}), endpoint=endpoint())

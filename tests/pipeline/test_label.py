@@ -97,7 +97,7 @@ def test_a_second_command_finds_the_job_and_changes_nothing(two: Any) -> None:
     first, keys = two.label(), two.written()
     assert two.label().labeling_job == first.labeling_job
     assert two.written() == keys
-    assert "nothing to do" in two.told()
+    assert "nothing to do" in two.messages()
 
 
 def test_a_stopped_job_is_followed_by_another_without_a_second_upload(two: Any) -> None:
@@ -107,7 +107,7 @@ def test_a_stopped_job_is_followed_by_another_without_a_second_upload(two: Any) 
     again = two.label()
     assert again.labeling_job.name == f"{two.name}-label-2"
     assert [a.outcome for a in again.attempts] == ["failed", "created"]
-    assert "0 images uploaded" in two.told()
+    assert "0 images uploaded" in two.messages()
 
 
 def test_an_image_replaced_by_one_of_equal_length_does_not_create_a_second_job(two: Any) -> None:
@@ -137,7 +137,7 @@ def test_a_run_fingerprinted_without_etags_finds_its_job(two: Any) -> None:
     _, attempt, _ = create_once(two.run_file, two.run, job)
     assert attempt.fingerprint == earlier_gtseg(job)
     two.label()
-    assert "nothing to do" in two.told()
+    assert "nothing to do" in two.messages()
     assert len(two.run.attempts) == 1
 
 
@@ -182,7 +182,7 @@ def test_images_below_a_prefix_are_labeled_without_copies(two: Any, bucket: str,
         f"s3://{bucket}/photos/b/2.PNG",
     ]
     assert S3(clients).cors_rules(bucket)[0]["ExposeHeaders"] == ["Access-Control-Allow-Origin"]
-    assert "1 other file is left alone" in two.told()
+    assert "1 other file is left alone" in two.messages()
 
 
 def test_a_bucket_as_source_excludes_the_runs_own_masks(two: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_bucket_as_source_excludes_the_runs_own_masks(two: Any) -> None:
     S3(two.clients).write(f"{run.root}labeling/x/annotations/consolidated-annotation/output/0_x.png", b"x")
     two.set("images", source=f"s3://test-{two.name}/")
     two.label(dry_run=True)
-    assert "2 images (1 JPEG, 1 PNG)" in two.told()
+    assert "2 images (1 JPEG, 1 PNG)" in two.messages()
 
 
 def test_existing_cors_rules_of_a_bucket_stay(two: Any, bucket: str, clients: Clients) -> None:
@@ -202,7 +202,7 @@ def test_existing_cors_rules_of_a_bucket_stay(two: Any, bucket: str, clients: Cl
     kept, added = S3(clients).cors_rules(bucket)
     assert own.items() <= kept.items()
     assert {k: v for k, v in LABELING_RULE.items() if v}.items() <= added.items()
-    assert "its 1 other rules are kept" in two.told()
+    assert "its 1 other rules are kept" in two.messages()
 
 
 def test_the_lines_of_an_existing_manifest_stay(two: Any, bucket: str, clients: Clients) -> None:
@@ -231,7 +231,7 @@ def test_unusable_images_are_reported_and_the_others_are_labeled(two: Any) -> No
     two.image("turned.jpg", color=5, exif=exif)
     (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
     run = two.label()
-    told = two.told("warning")
+    warnings = two.messages("warning")
     for words in (
         "empty.jpg is empty",
         "page.png contains a web page or SVG",
@@ -243,7 +243,7 @@ def test_unusable_images_are_reported_and_the_others_are_labeled(two: Any) -> No
         "turned.jpg has EXIF orientation 6",
         "copy.jpg has the same bytes as",
     ):
-        assert words in told
+        assert words in warnings
     assert (run.labeling_job.objects, run.labeling_job.rejected) == (6, 5)
     side = lines(two, f"labeling/{run.labeling_job.name}/images.jsonl")
     assert [line["source-ref"].rpartition("/")[2] for line in side if "rejected" in line] == [
@@ -263,8 +263,8 @@ def test_a_missing_image_of_a_manifest_is_omitted(two: Any, bucket: str, clients
     two.set("images", source="my.jsonl")
     run = two.label()
     assert (run.labeling_job.objects, run.labeling_job.rejected) == (1, 1)
-    assert "gone.jpg cannot be read: NoSuchKey" in two.told()
-    assert "listed twice" in two.told()
+    assert "gone.jpg cannot be read: NoSuchKey" in two.messages()
+    assert "listed twice" in two.messages()
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_the_public_crowd_needs_an_option_and_gives_a_warning(two: Any) -> None:
     two.label(dry_run=True, consent=Consent(public_crowd=True))
     plan = next(e for e in two.events if e.kind == "plan").fields
     assert plan["request"]["HumanTaskConfig"]["WorkteamArn"].endswith(":394669845002:workteam/public-crowd/default")
-    assert "AWS will most likely refuse" in two.told("warning")
+    assert "AWS will most likely refuse" in two.messages("warning")
     assert plan["cost"] == "2 objects x (1 worker x 0.84 + 0.08) USD = 1.84 USD"
 
 
@@ -353,8 +353,8 @@ def test_a_public_bucket_that_denies_the_credentials_is_read_unsigned(
         two.set("images", source=f"s3://{bucket}/")
         run = two.label()
     assert run.labeling_job.objects == 2
-    assert "is read with unsigned requests" in two.told("note")
-    assert f"the CORS rules of bucket {bucket} cannot be read or changed" in two.told("warning")
+    assert "is read with unsigned requests" in two.messages("note")
+    assert f"the CORS rules of bucket {bucket} cannot be read or changed" in two.messages("warning")
 
 
 def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(

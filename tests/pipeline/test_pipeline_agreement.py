@@ -115,7 +115,7 @@ def test_workers_are_shown_by_id_if_their_names_may_not_be_read(
     monkeypatch.setattr("gtseg.pipeline.commands.agreement.find_names", refuse)
     (worker,) = measure(project).workers
     assert (worker.name, worker.worker.startswith("private.")) == ("", True)
-    assert "listed by id" in project.told()
+    assert "listed by id" in project.messages()
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))

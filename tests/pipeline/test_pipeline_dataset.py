@@ -166,7 +166,7 @@ def test_png_photographs_become_jpeg_and_are_counted(bench: Bench) -> None:
     image = Image.open(io.BytesIO(bench.objects()[f"channels/{record['object']}"]))
     assert (image.format, image.size, record["converted"]) == ("JPEG", (32, 24), True)
     assert record["name"] != bench.records()[0]["name"]
-    assert "1 PNG images are converted to JPEG" in bench.told("note")
+    assert "1 PNG images are converted to JPEG" in bench.messages("note")
 
 
 def test_a_larger_dataset_keeps_all_splits_and_removes_stale_objects(bench: Bench) -> None:
@@ -201,7 +201,7 @@ def test_a_class_missing_from_train_is_a_warning(bench: Bench) -> None:
         mask=ground_truth_png(drawing(1), list(CAT_DOG.values())),
     )
     bench.make()
-    assert "class 'yak' is missing from train: no mask has a pixel of it" in bench.told()
+    assert "class 'yak' is missing from train: no mask has a pixel of it" in bench.messages()
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(bench: Bench) -> None:
@@ -209,7 +209,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(bench: Bench) -> None:
     run = bench.make(dry_run=True)
     assert run.dataset is None
     assert bench.objects() == {}
-    assert "would hold 2 train, 1 validation, 1 test" in bench.told("finished")
+    assert "would hold 2 train, 1 validation, 1 test" in bench.messages("finished")
 
 
 def test_local_manifests_and_files_are_read(bench: Bench, tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_url_encoded_keys_are_found_and_recognized_in_a_second_run(bench: Bench)
         bench.put(f"field day+{number}.jpg", jpeg(number))
     bench.lines[1]["source-ref"] = f"s3://{bench.bucket}/field+day%2B1.jpg"  # as S3's events write it
     run = bench.make()
-    assert "2 objects with URL-encoded names" in bench.told("note")
+    assert "2 objects with URL-encoded names" in bench.messages("note")
     assert [r["image"] for r in bench.records()] == [f"s3://{bench.bucket}/field day+{n}.jpg" for n in (0, 1)]
     again = bench.make()
     assert again.dataset
@@ -332,7 +332,7 @@ def test_the_error_for_a_missing_key_says_that_it_looks_url_encoded(bench: Bench
     bench.fill(2)
     bench.lines[0]["source-ref"] = f"s3://{bench.bucket}/no%20where.jpg"
     bench.make()
-    assert "looks URL-encoded (%20 for a space)" in bench.told()
+    assert "looks URL-encoded (%20 for a space)" in bench.messages()
 
 
 def test_mistyped_uris_in_a_manifest_are_rejected_with_their_lines_and_read_no_file(
@@ -363,7 +363,7 @@ def test_mistyped_uris_in_a_manifest_are_rejected_with_their_lines_and_read_no_f
             assert "is not an S3 URI" in record["reason"]
             assert words in record["reason"]
             assert record["reason"].endswith(f"(line {record['line']})")
-    assert "is not an S3 URI" in bench.told("warning")
+    assert "is not an S3 URI" in bench.messages("warning")
 
 
 def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) -> None:
@@ -375,9 +375,9 @@ def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) ->
     bench.lines[1][LABEL] = bench.lines[1][LABEL].replace(bench.bucket, "old-bucket-of-ours")
     bench.lines[2]["source-ref"] = "https://example.com/a.jpg"
     bench.make()
-    told = bench.told()
-    assert "is not an S3 URI" in told
-    assert "--rewrite s3://old-bucket-of-ours/=s3://NEW/" in told
+    messages = bench.messages()
+    assert "is not an S3 URI" in messages
+    assert "--rewrite s3://old-bucket-of-ours/=s3://NEW/" in messages
     rules = {
         "s3://old-bucket-of-ours/": f"s3://{bench.bucket}/",
         "https://example.com/": f"s3://{bench.bucket}/images/",
@@ -426,7 +426,7 @@ def test_similar_class_names_need_a_decision_then_are_merged_or_kept(bench: Benc
     merged = bench.make(alike_labels="merge")
     assert merged.dataset
     assert merged.dataset.classes == ("BACKGROUND", "cat", "dog")
-    assert "'background' is 'BACKGROUND' (index 0)" in bench.told("note")
+    assert "'background' is 'BACKGROUND' (index 0)" in bench.messages("note")
     kept = bench.make(alike_labels="keep")
     assert kept.dataset
     assert kept.dataset.classes == ("BACKGROUND", "cat", "dog", "Cat")
@@ -434,8 +434,8 @@ def test_similar_class_names_need_a_decision_then_are_merged_or_kept(bench: Benc
 
 def test_few_validation_or_test_images_are_a_warning_with_their_number(bench: Bench) -> None:
     bench.fill(10).make()
-    assert "2 validation images of 10" in bench.told()
-    assert "1 test image of 10" in bench.told()
+    assert "2 validation images of 10" in bench.messages()
+    assert "1 test image of 10" in bench.messages()
 
 
 def test_one_kind_of_reason_is_reported_once_with_a_full_example(bench: Bench) -> None:
@@ -444,10 +444,10 @@ def test_one_kind_of_reason_is_reported_once_with_a_full_example(bench: Bench) -
         colors = [WHITE, ORANGE, BLUE] if number else [WHITE, GREEN, ORANGE]
         bench.add(f"foreign{number}.jpg", mask=ground_truth_png(drawing(number + 1), colors))
     bench.make()
-    (told,) = [line for line in bench.told().splitlines() if "color without a label" in line]
-    assert told.startswith("2 rejected: ")
-    assert f"For example s3://{bench.bucket}/images/foreign0.jpg (line 4): mask: " in told
-    assert told.endswith("in the map's exact colors.")
+    (message,) = [line for line in bench.messages().splitlines() if "color without a label" in line]
+    assert message.startswith("2 rejected: ")
+    assert f"For example s3://{bench.bucket}/images/foreign0.jpg (line 4): mask: " in message
+    assert message.endswith("in the map's exact colors.")
 
 
 def fill_by_both(bench: Bench) -> Bench:
@@ -465,7 +465,7 @@ def test_validation_and_test_stay_labeled_by_people(bench: Bench) -> None:
     records = bench.records()
     assert {r["split"] for r in records if r.get("by_machine")} == {"train"}
     assert sum(r.get("by_machine", False) for r in records) == 20
-    assert "labeled by a model: 20 of 27 train" in bench.told("note")
+    assert "labeled by a model: 20 of 27 train" in bench.messages("note")
     assert json.loads(bench.objects()["dataset.json"])["labeled_by_machine"] == {"train": 20}
 
 
@@ -477,7 +477,7 @@ def test_labels_of_a_model_are_used_unless_the_settings_exclude_them(bench: Benc
     run = bench.make(machine_labels="reject")
     assert run.dataset is not None
     assert (run.dataset.by_machine, run.dataset.counts["rejected"]) == ({}, 20)
-    assert "a model labeled it" in bench.told()
+    assert "a model labeled it" in bench.messages()
     run = bench.make()
     assert run.dataset is not None
     assert run.dataset.counts["rejected"] == 0  # what was left out comes back
@@ -493,7 +493,7 @@ def test_a_model_label_in_the_group_of_a_test_image_is_omitted(bench: Bench) -> 
     assert first.dataset is not None
     assert run.dataset is not None
     assert run.dataset.counts | {"train": 14, "validation": 2, "test": 1, "rejected": 3} == run.dataset.counts
-    assert "its group is in validation or test" in bench.told()
+    assert "its group is in validation or test" in bench.messages()
     assert bench.make(group_by=r"(g\d+)").dataset == run.dataset
     run = bench.make(group_by=r"(g\d+)", machine_labels="use")
     assert run.dataset is not None
@@ -513,8 +513,8 @@ def test_checking_by_palette_writes_the_same_channels_without_pixel_counts(bench
     assert {key: quick[key] for key in channels} == {key: full[key] for key in channels}
     assert json.loads(quick["dataset.json"])["masks_unchecked"] == 10
     assert json.loads(quick["dataset.json"])["fingerprint"] == json.loads(full["dataset.json"])["fingerprint"]
-    assert "10 masks were checked by palette only" in bench.told("note")
-    assert "is missing from train" not in bench.told()
+    assert "10 masks were checked by palette only" in bench.messages("note")
+    assert "is missing from train" not in bench.messages()
     assert run.dataset is not None
     bench.make()
     assert bench.objects()["dataset.json"] == full["dataset.json"]

@@ -126,8 +126,8 @@ def test_caveats_are_warnings_before_the_score(folders: Path) -> None:
     scored(folders, "cat", "dog", "bird", events=events)
     kinds = [event.kind for event in events]
     assert kinds.index("warning") < kinds.index("finished")
-    told = "\n".join(event.message for event in events)
-    assert all(words in told for words in ("'dog' has no true pixel", "1 of 8 pixels (12%)", "no interval"))
+    messages = "\n".join(event.message for event in events)
+    assert all(words in messages for words in ("'dog' has no true pixel", "1 of 8 pixels (12%)", "no interval"))
 
 
 def test_labels_that_do_not_fit_are_refused_with_both_readings(folders: Path) -> None:

@@ -50,7 +50,7 @@ def worker(shared_aws: Any) -> Worker:
     return Worker(shared_aws)
 
 
-def walk(project: Project, stage: Any, **options: Any) -> Run:
+def run_stage(project: Project, stage: Any, **options: Any) -> Run:
     run = stage(project.run, project.context(), **options)
     return project.run_file.save(run)
 
@@ -85,26 +85,26 @@ def label_but(project: Project, worker: Worker, *declined: str, images: str = "a
         project.run.labeling_job.name,
         lambda task: "too dark" if name_of(task) in declined else paint(square(), ["cat"]),
     )
-    return walk(project, watch)
+    return run_stage(project, watch)
 
 
 def test_continue_labels_failed_objects_only_and_yields_one_manifest(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "b.jpg")
     before = lines_of(project, first.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
-    job = walk(project, continue_labeling).labeling_job
+    job = run_stage(project, continue_labeling).labeling_job
     assert job
     assert job.follows == first.labeling_job.name
-    again = walk(project, continue_labeling).labeling_job
+    again = run_stage(project, continue_labeling).labeling_job
     assert again == job, "the second call finds it under way"
     given = worker.work(job.name, lambda task: paint(square(shift=3), ["cat"]))
     assert [name_of(task) for task in given] == ["b.jpg"]
-    run = walk(project, watch)
+    run = run_stage(project, watch)
     after = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     attribute = job.label_attribute
     assert after["a.jpg"] == before["a.jpg"]
     assert attribute not in before["b.jpg"]
     assert np.array_equal(mask_at(project, after["b.jpg"][attribute]), square(shift=3))
-    whole = walk(project, dataset).dataset
+    whole = run_stage(project, dataset).dataset
     assert whole
     assert (whole.counts["failed"], sum(whole.counts[part] for part in ("train", "validation", "test"))) == (
         0,
@@ -120,7 +120,7 @@ def test_continue_labels_failed_objects_only_and_yields_one_manifest(project: Pr
     facts = labeling_facts(project.run, [], project.context())
     assert facts
     assert (facts["responses"], facts["answers"]) == (3, 3), "the report counts both jobs"
-    assert walk(project, continue_labeling).labeling_job == run.labeling_job, "nothing is left to label"
+    assert run_stage(project, continue_labeling).labeling_job == run.labeling_job, "nothing is left to label"
     assert project.label().labeling_job == run.labeling_job, "label does not start over"
 
 
@@ -129,7 +129,7 @@ def test_continue_adopts_the_job_whose_creation_was_not_recorded(project: Projec
     before = project.run
     made = continue_labeling(before, project.context())
     project.run_file.save(made.update(labeling_job=before.labeling_job))  # as if killed before the section was saved
-    again = walk(project, continue_labeling)
+    again = run_stage(project, continue_labeling)
     assert again.labeling_job == made.labeling_job
     assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
 
@@ -165,18 +165,18 @@ def test_continue_refuses_while_the_job_runs(project: Project) -> None:
     project.image("a.jpg")
     project.label()
     with pytest.raises(StageError, match=r"still In"):
-        walk(project, continue_labeling)
+        run_stage(project, continue_labeling)
 
 
 def test_adjust_shows_the_mask_and_the_dataset_uses_the_corrected_one(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "c.jpg")
     assert first.labeling_job
-    run = walk(project, adjust)
+    run = run_stage(project, adjust)
     job = run.labeling_job
     assert job
     assert job.label_attribute == f"{job.name}-ref"
     assert job.objects == 2
-    assert "1 object without a mask is left out" in project.told("warning")
+    assert "1 object without a mask is left out" in project.messages("warning")
     pages: list[str] = []
 
     def correct(task: dict[str, Any]) -> dict[str, Any]:
@@ -188,25 +188,25 @@ def test_adjust_shows_the_mask_and_the_dataset_uses_the_corrected_one(project: P
     assert "initial-value=" in pages[0]
     assert "#2ca02c" in pages[0]
     assert "X-Amz-Signature" in pages[0]
-    run = walk(project, watch)
+    run = run_stage(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     status = {name: line[f"{job.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()}
     assert status == {"a.jpg": "adjusted", "b.jpg": "unadjusted"}
     assert first.labeling_job.label_attribute in done["a.jpg"]
-    run = walk(project, dataset)
+    run = run_stage(project, dataset)
     records = [json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()]
     assert all(job.name in record["mask"] for record in records)
     with pytest.raises(StageError, match="is the adjustment of this run already"):
-        walk(project, adjust)
+        run_stage(project, adjust)
 
 
 def test_verify_lists_bad_masks_and_adjust_labels_only_these(project: Project, worker: Worker) -> None:
     first = label_but(project, worker).labeling_job
     assert first
-    word = walk(project, verify).verification
+    word = run_stage(project, verify).verification
     assert word
     assert not word.label_attribute.endswith("-ref")
-    assert walk(project, verify).verification.name == word.name  # type: ignore[union-attr]
+    assert run_stage(project, verify).verification.name == word.name  # type: ignore[union-attr]
 
     def judge(task: dict[str, Any]) -> dict[str, Any]:
         assert "labelMappings" in worker.page(task)
@@ -215,14 +215,14 @@ def test_verify_lists_bad_masks_and_adjust_labels_only_these(project: Project, w
         return {"crowd-image-classifier": {"label": "bad", "workerComment": "no tail"}}
 
     assert len(worker.work(word.name, judge)) == 3
-    run = walk(project, verify)
+    run = run_stage(project, verify)
     assert run.verification
     assert (run.verification.good, run.verification.bad) == (2, 1)
     (redo,) = [json.loads(line) for line in S3(project.clients).read(run.verification.redo)[0].splitlines()]
     assert redo["source-ref"].endswith("/b.jpg")
     assert redo["comments"] == ["no tail"]
     assert run.labeling_job == first, "the run's own labels stay what they are"
-    job = walk(project, adjust, bad=True).labeling_job
+    job = run_stage(project, adjust, bad=True).labeling_job
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=2), ["cat"], initialValueModified=True))
     assert [name_of(task) for task in given] == ["b.jpg"]
@@ -231,7 +231,7 @@ def test_verify_lists_bad_masks_and_adjust_labels_only_these(project: Project, w
         "groundtruth/label-verification",
         [{"comment": "no tail"}],
     )
-    run = walk(project, watch)
+    run = run_stage(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     assert np.array_equal(mask_at(project, done["b.jpg"][job.label_attribute]), square(shift=2))
     assert done["a.jpg"][job.label_attribute] == done["a.jpg"][first.label_attribute]
@@ -245,9 +245,9 @@ def test_adjust_labels_only_the_images_listed_in_a_file(project: Project, worker
         json.dumps({"source-ref": images[1], "comments": []}) + "\n\n" + json.dumps({"source-ref": "s3://b/gone.jpg"})
     )
     only = read_redo(body.encode(), "redo.jsonl")
-    job = walk(project, adjust, only=only).labeling_job
+    job = run_stage(project, adjust, only=only).labeling_job
     assert job
-    assert "has no mask of 1 image, such as s3://b/gone.jpg" in project.told()
+    assert "has no mask of 1 image, such as s3://b/gone.jpg" in project.messages()
     given = worker.work(job.name, lambda task: paint(square(), ["cat"], initialValueModified=False))
     assert [task["input"]["taskObject"] for task in given] == [images[1]]
 
@@ -271,15 +271,15 @@ def test_verifying_a_sample_of_a_models_labels_estimates_the_others(project: Pro
     mixed = source.replace("output.manifest", "mixed.manifest")
     s3.write(mixed, "".join(json.dumps(line) + "\n" for line in lines).encode())
     chosen = LabelSource(manifest=mixed)
-    word = walk(project, verify, source=chosen, machine=2).verification
+    word = run_stage(project, verify, source=chosen, machine=2).verification
     assert word
     assert (word.machine, word.objects) == (2, 2)
-    assert walk(project, verify, source=chosen, machine=2).verification == word.model_copy(
+    assert run_stage(project, verify, source=chosen, machine=2).verification == word.model_copy(
         update={"status": project.run.verification.status}  # type: ignore[union-attr]
     )
     judged = worker.work(word.name, lambda task: {"crowd-image-classifier": {"label": "good"}})
     assert "a.jpg" not in [name_of(task) for task in judged], "people made that one"
-    word = walk(project, verify, source=chosen, machine=2).verification
+    word = run_stage(project, verify, source=chosen, machine=2).verification
     assert word
     assert word.share_good is not None
     share, low, high = word.share_good
@@ -289,15 +289,15 @@ def test_verifying_a_sample_of_a_models_labels_estimates_the_others(project: Pro
 
 def test_continue_labels_rejected_masks_again(project: Project, worker: Worker) -> None:
     label_but(project, worker, images="ab")
-    word = walk(project, verify).verification
+    word = run_stage(project, verify).verification
     assert word
     worker.work(word.name, lambda task: {"c": {"label": "bad" if name_of(task) == "a.jpg" else "good"}})
-    walk(project, verify)
-    job = walk(project, continue_labeling).labeling_job
+    run_stage(project, verify)
+    job = run_stage(project, continue_labeling).labeling_job
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"]))
     assert [name_of(task) for task in given] == ["a.jpg"]
-    walk(project, watch)
+    run_stage(project, watch)
     write_gold(project, square(shift=1))
     gold = str(project.folder / "gold")
     found = agreement(project.run, project.context(), gold=gold)
@@ -308,25 +308,27 @@ def test_a_chain_of_three_jobs_yields_one_manifest(project: Project, worker: Wor
     label_but(project, worker, "b.jpg", "c.jpg")
     names = [project.run.labeling_job.name]  # type: ignore[union-attr]
     for declined in ("c.jpg", ""):
-        job = walk(project, continue_labeling).labeling_job
+        job = run_stage(project, continue_labeling).labeling_job
         assert job
         worker.work(
             job.name,
             lambda task, declined=declined: "blurred" if name_of(task) == declined else paint(square(), ["cat"]),
         )
-        walk(project, watch)
+        run_stage(project, watch)
         names.append(job.name)
     found = agreement(project.run, project.context())
     assert sorted(image.image.rsplit("/", 1)[1] for image in found.images) == ["a.jpg", "b.jpg", "c.jpg"]
     labeled = [GroundTruth(project.clients).describe_job(name).counters["TotalLabeled"] for name in names]
     assert labeled == [1, 1, 1], "each image is billed once"
-    run = walk(project, dataset)
+    run = run_stage(project, dataset)
     assert run.dataset
     assert run.dataset.counts["failed"] == 0
     alone = dataset(project.run, project.context(), labels=LabelSource(job=names[1]))
     assert alone.dataset
     assert alone.dataset.counts["failed"] == 1
-    assert f"{names[2]} continues from {names[1]}: without --job the dataset has the labels of both" in project.told()
+    assert (
+        f"{names[2]} continues from {names[1]}: without --job the dataset has the labels of both" in project.messages()
+    )
 
 
 IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoint/cats", status="InService")
@@ -352,11 +354,11 @@ def test_masks_of_a_model_are_adjusted_by_workers_and_predicted_once(project: Pr
         return square(shift=5)
 
     with pytest.raises(KeyboardInterrupt):
-        walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting)
-    job = walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job
+        run_stage(project, prelabel, endpoint="cats", predict=ask, hosting=hosting)
+    job = run_stage(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job
     assert job
     assert len(asked) == 4, "three calls, and the one that was cut off"
-    assert walk(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job == job
+    assert run_stage(project, prelabel, endpoint="cats", predict=ask, hosting=hosting).labeling_job == job
 
     def submit(task: dict[str, Any]) -> dict[str, Any]:
         line = task["input"]["manifestLine"]
@@ -364,8 +366,8 @@ def test_masks_of_a_model_are_adjusted_by_workers_and_predicted_once(project: Pr
         return paint(mask_at(project, line["prelabel-ref"]), ["cat"], initialValueModified=False)
 
     assert len(worker.work(job.name, submit)) == 3
-    walk(project, watch)
-    run = walk(project, dataset)
+    run_stage(project, watch)
+    run = run_stage(project, dataset)
     assert run.dataset
     assert run.dataset.counts["rejected"] == 0
     assert run.dataset.classes == ("BACKGROUND", "cat")
@@ -392,14 +394,14 @@ def test_the_most_uncertain_images_are_labeled_next_and_used_for_training_only(
         plane = np.where(inside, sureness, 0.01).astype(np.float32)
         return Answer(square(), np.stack([1 - plane, plane]), 0.0)
 
-    job = walk(project, label_next, count=2, predict=ask).labeling_job
+    job = run_stage(project, label_next, count=2, predict=ask).labeling_job
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"], initialValueModified=True))
     names = sorted(name_of(task) for task in given)
     assert "sure.png" not in names
     assert names in (["other.png", "twin.png"], ["other.png", "unsure.png"]), "near-duplicates are asked about once"
-    walk(project, watch)
-    run = walk(project, dataset)
+    run_stage(project, watch)
+    run = run_stage(project, dataset)
     assert run.dataset
     assert sum(run.dataset.counts[part] for part in ("train", "validation", "test")) == 5
     records = [json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()]
@@ -413,17 +415,17 @@ def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: 
     write_gold(project, square())
     (project.folder / "gold" / "a.png").unlink()
     project.set("labeling", gold="gold", labels=["cat"])
-    assert walk(project, continue_labeling).labeling_job == project.run.labeling_job
-    assert "1 image of [labeling] gold left out" in project.told()
+    assert run_stage(project, continue_labeling).labeling_job == project.run.labeling_job
+    assert "1 image of [labeling] gold left out" in project.messages()
     project.run_file.save(project.run.update(endpoint=ENDPOINT))
     with pytest.raises(StageError, match=r"labeled except for 1 gold image: there is nothing"):
-        walk(project, label_next, count=2, predict=lambda body: Answer(square(), None, 0.0))
+        run_stage(project, label_next, count=2, predict=lambda body: Answer(square(), None, 0.0))
 
 
 def test_a_missing_endpoint_is_named(project: Project) -> None:
     project.image("a.jpg")
     with pytest.raises(StageError, match="'dogs' does not exist"):
-        walk(project, prelabel, endpoint="dogs", hosting=OneEndpoint(project.clients))
+        run_stage(project, prelabel, endpoint="dogs", hosting=OneEndpoint(project.clients))
 
 
 def test_imported_masks_are_adjusted(project: Project, worker: Worker) -> None:
@@ -439,13 +441,13 @@ def test_imported_masks_are_adjusted(project: Project, worker: Worker) -> None:
         output_manifest=first.output_manifest,
     )
     project.run_file.save(project.run.update(labeling_job=imported))
-    job = walk(project, adjust).labeling_job
+    job = run_stage(project, adjust).labeling_job
     assert job
     assert job.follows == "bought"
     assert len(worker.work(job.name, lambda task: paint(square(), ["cat"], initialValueModified=False))) == 1
     project.run_file.save(project.run.update(labeling_job=imported))
     with pytest.raises(StageError, match="nothing left to label"):
-        walk(project, continue_labeling)
+        run_stage(project, continue_labeling)
 
 
 def command(project: Project, *words: str) -> int:
@@ -484,12 +486,12 @@ def test_review_commands_print_their_results(
 
 def test_an_incomplete_adjustment_is_continued_as_an_adjustment(project: Project, worker: Worker) -> None:
     label_but(project, worker, images="ab")
-    first = walk(project, adjust).labeling_job
+    first = run_stage(project, adjust).labeling_job
     assert first
     same = paint(square(), ["cat"], initialValueModified=False)
     worker.work(first.name, lambda task: same if name_of(task) == "a.jpg" else "not now")
-    walk(project, watch)
-    job = walk(project, continue_labeling).labeling_job
+    run_stage(project, watch)
+    job = run_stage(project, continue_labeling).labeling_job
     assert job
     pages: list[str] = []
 
@@ -499,7 +501,7 @@ def test_an_incomplete_adjustment_is_continued_as_an_adjustment(project: Project
 
     assert [name_of(task) for task in worker.work(job.name, correct)] == ["b.jpg"]
     assert "initial-value=" in pages[0]
-    run = walk(project, watch)
+    run = run_stage(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     assert {name: line[f"{first.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()} == {
         "a.jpg": "unadjusted",

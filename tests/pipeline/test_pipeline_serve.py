@@ -67,8 +67,8 @@ def test_a_decision_of_a_person_is_named_with_its_command() -> None:
 
 
 def test_a_first_labeling_job_is_created_if_the_settings_allow_it() -> None:
-    told = Settings(project={"name": "r"}, serve={"begin": True})
-    decision = decide(EMPTY, {}, settings=told)
+    settings = Settings(project={"name": "r"}, serve={"begin": True})
+    decision = decide(EMPTY, {}, settings=settings)
     assert (decision.stage, decision.go) == ("label", True)
     assert "begin = true" in decide(EMPTY, {}, settings=serving("dataset")).waits_for
 
@@ -79,8 +79,8 @@ def test_a_run_without_test_images_is_trained_only_if_configured() -> None:
     refused = decide(untested, {}, settings=serving("report"))
     assert not refused.go
     assert "none of the 5 images" in refused.waits_for
-    told = Settings(project={"name": "r"}, serve={"until": "report"}, evaluate={"required": False})
-    assert decide(untested, {}, settings=told).go
+    settings = Settings(project={"name": "r"}, serve={"until": "report"}, evaluate={"required": False})
+    assert decide(untested, {}, settings=settings).go
     assert decide(untested, {}, settings=serving("deploy")).go
 
 

@@ -35,7 +35,7 @@ def project(training_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_best_training_job_of_the_search_becomes_the_runs_model(project: Trained, training_aws: Any) -> None:
     project.tables["tune"] = "max_jobs = 2\nseed = 1\nlearning_rate = [0.001, 0.01]\nearly_stopping = false"
-    run = project.walk(tune)
+    run = project.run_stage(tune)
     assert run.tuning_job is not None
     assert run.training_job is not None
     values = [job.value for job in run.tuning_job.jobs if job.value is not None]
@@ -46,7 +46,7 @@ def test_the_best_training_job_of_the_search_becomes_the_runs_model(project: Tra
     assert run.training_job.status == "Completed"
     assert run.training_job.best is not None
     assert "learning_rate" in run.tuning_job.jobs[0].hyperparameters
-    again = project.walk(tune)
+    again = project.run_stage(tune)
     assert again.training_job == run.training_job
     assert created(training_aws, "CreateHyperParameterTuningJob", project.name) == [f"{project.name}-tune-1"]
 
@@ -133,7 +133,7 @@ def test_the_label_attribute_of_the_dataset_is_used_if_the_algorithm_accepts_it(
 def test_a_job_trains_from_manifests_without_channels(project: Trained) -> None:
     give_objects(project)
     project.tables["train"] = 'input = "augmented-manifest"'
-    run = project.walk(train)
+    run = project.run_stage(train)
     answer = project.clients.sagemaker.describe_training_job(TrainingJobName=f"{project.name}-train-1")
     assert answer["AlgorithmSpecification"]["TrainingInputMode"] == "Pipe"
     assert [c["ChannelName"] for c in answer["InputDataConfig"]] == ["train", "validation"]
@@ -150,7 +150,7 @@ def test_missing_objects_are_an_error(project: Trained) -> None:
 
 def test_an_interrupted_spot_training_continues_from_its_checkpoint(project: Trained) -> None:
     project.tables["train"] = 'spot = true\nmax_runtime = "10m"\nmax_wait = "15m"'
-    run = project.walk(train)
+    run = project.run_stage(train)
     sagemaker, name = project.clients.sagemaker, f"{project.name}-train-1"
     answer = sagemaker.describe_training_job(TrainingJobName=name)
     kept = f"{run.root}checkpoints/{'f' * 12}/"

@@ -133,7 +133,7 @@ def stop_transform(shell: Shell, server: LocalAWS, *run: str) -> None:
         process.kill()
 
 
-def walk(shell: Shell, server: LocalAWS) -> None:
+def run_all_commands(shell: Shell, server: LocalAWS) -> None:
     """Run every command that sends requests to AWS."""
     shell.gtseg("doctor", codes=(0, 1))
     shell.gtseg("cost")
@@ -195,7 +195,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
             shell = Shell(proxy, region=server.region, account="123456789012")
             shell.gtseg("init", "--policies")
             policy = json.loads((folder / "policies" / "caller.json").read_bytes())
-            walk(shell, server)
+            run_all_commands(shell, server)
             yield Recorded(policy, shell.needs)
     finally:
         server.stop()

@@ -49,7 +49,7 @@ def seed_that_hits_the_first(number: int) -> int:
     return next(seed for place, seed in enumerate(hits) if place == number)
 
 
-class Walk:
+class FaultyProject:
     """Project on its own server, with real commands."""
 
     def __init__(self, folder: Path, start: Callable[..., LocalAWS]) -> None:
@@ -142,10 +142,10 @@ def without_times(objects: dict[str, bytes]) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, bytes], Any]]:
     """Return the objects of an undisturbed `gtseg label`, and the server's description of the job."""
-    walk = Walk(tmp_path_factory.mktemp("undisturbed"), LocalAWS)
-    walk.command("label")
-    yield without_times(walk.objects()), walk.request()
-    walk.server.stop()
+    project = FaultyProject(tmp_path_factory.mktemp("undisturbed"), LocalAWS)
+    project.command("label")
+    yield without_times(project.objects()), project.request()
+    project.server.stop()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,23 +155,23 @@ def test_label_watch_and_dataset_have_the_same_results_with_a_fifth_of_faults(
     start_server: Callable[..., LocalAWS],
     tmp_path: Path,
 ) -> None:
-    walk = Walk(tmp_path, start_server)
-    fired = walk.disturb("label", kind)
+    project = FaultyProject(tmp_path, start_server)
+    fired = project.disturb("label", kind)
     assert fired.keys() == set(operations_of("label", kind))
     assert all(fired.values()), fired
-    assert walk.created() == ["CreateLabelingJob r-label-1"]
-    assert (without_times(walk.objects()), walk.request()) == undisturbed
+    assert project.created() == ["CreateLabelingJob r-label-1"]
+    assert (without_times(project.objects()), project.request()) == undisturbed
     for stage in ("watch", "dataset"):
-        before = walk.objects()
-        fired = walk.disturb(stage, kind)
+        before = project.objects()
+        fired = project.disturb(stage, kind)
         assert all(fired.values()), fired
-        disturbed = walk.objects()
+        disturbed = project.objects()
         assert disturbed != before
-        walk.put_back(before)
-        walk.command(stage)
-        assert disturbed == walk.objects(), stage
-    assert walk.created() == ["CreateLabelingJob r-label-1"]
-    assert "Traceback" not in walk.server.log.read_text()
+        project.put_back(before)
+        project.command(stage)
+        assert disturbed == project.objects(), stage
+    assert project.created() == ["CreateLabelingJob r-label-1"]
+    assert "Traceback" not in project.server.log.read_text()
 
 
 @pytest.fixture

@@ -57,8 +57,8 @@ def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPa
         ("GetLogEvents", "after"),
     ):
         code = killer.command(project.folder, "train", at=step)
-        assert code == -9, f"not killed {step}: {killer.said[-2000:]}"
-    assert killer.command(project.folder, "train", "--json") == 0, killer.said[-2000:]
+        assert code == -9, f"not killed {step}: {killer.stderr[-2000:]}"
+    assert killer.command(project.folder, "train", "--json") == 0, killer.stderr[-2000:]
     project.killer = killer  # type: ignore[attr-defined]
     return project
 
@@ -68,14 +68,14 @@ def deployed(trained: Trained) -> Trained:
     """Return the same run with its endpoint; the command was killed after each creating call."""
     killer = trained.killer  # type: ignore[attr-defined]
     for name in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
-        assert killer.command(trained.folder, "deploy", at=(name, "after")) == -9, killer.said[-2000:]
-    assert killer.command(trained.folder, "deploy") == 0, killer.said[-2000:]
+        assert killer.command(trained.folder, "deploy", at=(name, "after")) == -9, killer.stderr[-2000:]
+    assert killer.command(trained.folder, "deploy") == 0, killer.stderr[-2000:]
     return trained
 
 
 @pytest.fixture(scope="module")
 def evaluated(deployed: Trained) -> Trained:
-    deployed.walk(evaluate)
+    deployed.run_stage(evaluate)
     return deployed
 
 
@@ -115,12 +115,12 @@ def test_counts_are_those_of_the_dataset_and_unset_hyperparameters_are_not_sent(
 
 
 def test_train_reports_log_lines_and_one_row_per_epoch(trained: Trained) -> None:
-    said = trained.killer.said  # type: ignore[attr-defined]
+    stderr = trained.killer.stderr  # type: ignore[attr-defined]
     assert trained.killer.command(trained.folder, "train") == 0  # type: ignore[attr-defined]
-    said = trained.killer.said  # type: ignore[attr-defined]
-    assert "#quality_metric. host: algo-1, epoch: 0, validation mIOU:" in said
-    assert re.search(r"epoch +train loss +mIoU +pixel acc\. +images/s", said)
-    assert re.search(r"^ +0 +\d+\.\d{4} +\d\.\d{4} +\d\.\d{4}", said, re.MULTILINE)
+    stderr = trained.killer.stderr  # type: ignore[attr-defined]
+    assert "#quality_metric. host: algo-1, epoch: 0, validation mIOU:" in stderr
+    assert re.search(r"epoch +train loss +mIoU +pixel acc\. +images/s", stderr)
+    assert re.search(r"^ +0 +\d+\.\d{4} +\d\.\d{4} +\d\.\d{4}", stderr, re.MULTILINE)
 
 
 def test_other_settings_for_a_finished_training_job_are_an_error(trained: Trained) -> None:
@@ -195,7 +195,7 @@ def test_any_training_job_or_model_can_be_deployed_in_another_run(deployed: Trai
     S3(deployed.clients).ensure_bucket(f"bucket-{other.name}")
     other.tables["deploy"] = 'time_to_live = "60s"\nenvironment = { MXNET_X = "1" }'
     artifact = deployed.run.training_job.model_artifact  # type: ignore[union-attr]
-    run = other.walk(deploy, model=artifact)
+    run = other.run_stage(deploy, model=artifact)
     assert run.endpoint is not None
     assert run.endpoint.expires is not None
     model = deployed.clients.sagemaker.describe_model(ModelName=run.endpoint.model)
@@ -265,8 +265,8 @@ def test_probabilities_overlays_and_tiles_match_the_mask(deployed: Trained, tmp_
     plain = read_mask((tmp_path / "m/one.png").read_bytes())
     assert values.shape == (len(CLASSES), *plain.shape)
     assert np.allclose(values.sum(0), 1, atol=0.02)
-    said = np.take_along_axis(values, plain[None].astype(np.intp), 0)[0]
-    assert (said >= values.max(0) - 0.002).all()  # half precision ties what is closer
+    chosen = np.take_along_axis(values, plain[None].astype(np.intp), 0)[0]
+    assert (chosen >= values.max(0) - 0.002).all()  # half precision ties what is closer
     assert Image.open(tmp_path / "p/one_overlay.jpg").size == plain.shape[::-1]
     tiled = {"large_images": "tile", "max_side": 64, "tile_size": 64, "tile_overlap": 16}
     small = deployed.settings.model_copy(update={"predict": deployed.settings.predict.model_copy(update=tiled)})
@@ -375,7 +375,7 @@ def test_a_test_image_without_its_mask_is_an_error(evaluated: Trained) -> None:
 
 
 def test_the_report_loads_nothing_from_the_network_and_has_the_headline_score(evaluated: Trained) -> None:
-    run = evaluated.walk(report)
+    run = evaluated.run_stage(report)
     page = (evaluated.folder / "report.html").read_text()
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)
     assert "url(" not in page
@@ -474,7 +474,7 @@ def test_every_result_and_resource_has_its_provenance(evaluated: Trained) -> Non
         "run_model": job.name,
     }
     assert scored.made_from.sources["split"] == "test"
-    evaluated.walk(report)
+    evaluated.run_stage(report)
     facts = json.loads((evaluated.folder / "report.json").read_text())
     assert {"training_job", "endpoint", "evaluation"} <= facts["lineage"].keys()
     assert facts["lineage"]["evaluation"]["sources"]["model_data"] == job.model_artifact
@@ -509,7 +509,7 @@ def test_a_new_dataset_is_trained_deployed_and_scored_and_replaces_the_endpoint(
         earlier = hosting.find(kind, f"{project.name}-{stage}-1")
         assert earlier is None or earlier.status == "Deleting"
         assert hosting.find(kind, f"{project.name}-{stage}-2") is not None
-    assert "repeated: the dataset has changed" in project.told("note")
+    assert "repeated: the dataset has changed" in project.messages("note")
     sweep(again, project.context())
 
 

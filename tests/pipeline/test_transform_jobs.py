@@ -129,7 +129,7 @@ def test_begin_job_writes_the_manifest_and_creates_model_and_job(scene: Any) -> 
     model = one.project.clients.sagemaker.describe_model(ModelName=run.attempts[0].name)
     assert model["PrimaryContainer"]["ModelDataUrl"] == one.batch.hosting.model_data
     assert list(one.jobs.jobs) == [f"{run.name}-transform-1"]
-    assert "has 3 images for 1 x ml.c5.xlarge" in one.project.told("note")
+    assert "has 3 images for 1 x ml.c5.xlarge" in one.project.messages("note")
 
 
 def test_begin_job_adopts_a_job_that_still_runs(scene: Any) -> None:
@@ -214,7 +214,7 @@ def test_follow_earlier_waits_for_an_unfinished_job_of_this_run_and_output(
     one.jobs.completes_when_described = True
     run = recorded(one.run, "earlier-1")
     assert follow_earlier(run, one.batch, 3) == run
-    assert ("earlier-1 is still" in one.project.told("note")) == follows
+    assert ("earlier-1 is still" in one.project.messages("note")) == follows
     assert one.jobs.jobs["earlier-1"]["status"] == ("Completed" if follows else status)
 
 

@@ -145,7 +145,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         write_profiles(folder.parent, here, labels, proxy.url)
         patch.chdir(folder)
         made = Sides(folder, here, labels, alone, proxy, {})
-        walk(made, patch)
+        run_all_stages(made, patch)
         yield made
 
 
@@ -162,7 +162,7 @@ def gtseg(made: Printing, *words: str, codes: tuple[int, ...] = (0,)) -> None:
     assert code in codes, f"gtseg {' '.join(words)}: exit code {code}\n{said.getvalue()}"
 
 
-def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
+def run_all_stages(made: Sides, patch: pytest.MonkeyPatch) -> None:
     """Run all stages on one server, then on both; the environment, after dataset a profile, configures AWS."""
     stages = (
         ("label",),

@@ -97,7 +97,7 @@ def test_watch_follows_a_job_to_its_end_and_records_awss_description(watched: Wa
 def test_a_completed_job_with_failed_objects_is_exit_code_5(watched: Watched) -> None:
     run = watched.watch(description("Completed", 7, 3))
     assert exit_code(run, "watch") == 5
-    assert "complete with labeling errors: 7 images labeled, 3 failed" in watched.project.told("finished")
+    assert "complete with labeling errors: 7 images labeled, 3 failed" in watched.project.messages("finished")
 
 
 def test_a_failed_job_is_recorded_with_awss_reason(watched: Watched) -> None:

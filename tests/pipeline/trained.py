@@ -42,7 +42,7 @@ def small_scene(number: int) -> tuple[bytes, bytes, np.ndarray]:
 
 
 class Trained:
-    """Project folder, its settings and its run. `walk(stage)` runs one stage and saves the run."""
+    """Project folder, its settings and its run. `run_stage(stage)` runs one stage and saves the run."""
 
     def __init__(self, folder: Path, clients: Clients, name: str) -> None:
         self.folder, self.clients, self.name = folder, clients, name
@@ -65,7 +65,7 @@ class Trained:
     def run(self) -> Run:
         return self.run_file.load()
 
-    def told(self, kind: str = "") -> str:
+    def messages(self, kind: str = "") -> str:
         return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
 
     def context(self, **options: Any) -> Context:
@@ -73,7 +73,7 @@ class Trained:
         given = {"settings": self.settings, "clients": self.clients, "notify": self.events.append}
         return Context(**(given | options))
 
-    def walk(self, stage: Any, **options: Any) -> Run:
+    def run_stage(self, stage: Any, **options: Any) -> Run:
         return self.run_file.save(stage(self.run, self.context(), **options))
 
     def give_dataset(self) -> None:
@@ -124,7 +124,7 @@ class Killer:
     """Proxy that kills the watched process at the first request of a name, before or after the server handles it."""
 
     def __init__(self, server: Any) -> None:
-        self.name, self.when, self.output, self.said = "", "", "", ""
+        self.name, self.when, self.stdout, self.stderr = "", "", "", ""
         self.process: subprocess.Popen[str] | None = None
         self.lock = threading.Lock()
         self.server = server
@@ -159,7 +159,7 @@ class Killer:
                     stderr=subprocess.PIPE,
                     text=True,
                 )
-            self.output, self.said = self.process.communicate(timeout=150)
+            self.stdout, self.stderr = self.process.communicate(timeout=150)
         return self.process.returncode
 
 
