@@ -91,7 +91,8 @@ def warp(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, crop: int) -> 
 class Channel:
     """A data channel. Images are cached in memory at `long_side`, uint8, up to `room` bytes.
 
-    `mask_sizes[i]`: (H, W) as given; `counts`: (num_classes,) pixels per class; `required_size`: see `recipe.Detail`.
+    `centered`: see `Recipe.centered`; `mask_sizes[i]`: (H, W) as given; `counts`: (num_classes,) pixels per class;
+    `required_size`: see `recipe.Detail`.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Channel:
     required_size: int
     room: int
     long_side: int = 640
+    centered: bool = False
     kept: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     truths: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -121,7 +123,8 @@ class Channel:
         if max(size) >= max(self.mask_sizes[index]):
             size = self.mask_sizes[index]
         mask = self.mask(index)
-        image, mask = resize(image, size, cv2.INTER_AREA), resize(mask, size, cv2.INTER_NEAREST)
+        nearest = cv2.INTER_NEAREST_EXACT if self.centered else cv2.INTER_NEAREST
+        image, mask = resize(image, size, cv2.INTER_AREA), resize(mask, size, nearest)
         if self.room > image.nbytes + mask.nbytes:
             self.room -= image.nbytes + mask.nbytes
             self.kept[index] = image, mask

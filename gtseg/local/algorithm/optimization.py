@@ -20,40 +20,56 @@ from gtseg.local.algorithm.recipe import Recipe
 
 
 def compute_loss(
-    outputs: tuple[torch.Tensor, ...], masks: torch.Tensor, *, aux_weight: float, weights: torch.Tensor | None
+    outputs: tuple[torch.Tensor, ...],
+    masks: torch.Tensor,
+    *,
+    aux_weight: float,
+    weights: torch.Tensor | None,
+    centered: bool = False,
 ) -> torch.Tensor:
     """Return cross entropy of the main logits plus `aux_weight` x that of the auxiliary ones.
 
     With `weights`, plus half a Dice loss. Void pixels (255) are ignored.
 
-    outputs: (B, C, h, w) logits; masks: (B, H, W) uint8; weights: (C,) class weights or None.
+    outputs: (B, C, h, w) logits; masks: (B, H, W) uint8; weights: (C,) class weights or None; centered: see
+    `_downsample_masks`.
     """
     main, *auxiliary = outputs
-    target = _downsample_masks(masks, main.shape[-2:])  # (B, h, w) int64
-    total = cross_entropy(main.float(), target, weights)
+    targets = _downsample_masks(masks, main.shape[-2:], centered=centered)
+    total = cross_entropy(main.float(), targets, weights)
     for logits in auxiliary:
-        total = total + aux_weight * cross_entropy(logits.float(), _downsample_masks(masks, logits.shape[-2:]), weights)
-    return total if weights is None else total + 0.5 * _dice_loss(main.float(), target)
+        others = _downsample_masks(masks, logits.shape[-2:], centered=centered)
+        total = total + aux_weight * cross_entropy(logits.float(), others, weights)
+    return total if weights is None else total + 0.5 * _dice_loss(main.float(), targets)
 
 
-def _downsample_masks(masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """Return the mask's value at the center of each cell of the output grid: (B, H, W) -> (B, h, w) int64."""
+def _downsample_masks(masks: torch.Tensor, size: torch.Size, *, centered: bool) -> torch.Tensor:
+    """Return the mask's values at the center of each cell of the output grid: (B, H, W) -> (n, B, h, w) int64.
+
+    The center of a cell of 4 x 4 pixels lies between its pixels. `centered`: the four pixels around it, n = 4;
+    otherwise the lower right one of them, n = 1, which moves everything that is learned by half a pixel.
+    """
     step_y, step_x = masks.shape[1] // size[0], masks.shape[2] // size[1]
-    return masks[:, step_y // 2 :: step_y, step_x // 2 :: step_x].long()
+    rows, columns = (((step - 1) // 2, step // 2) if centered else (step // 2,) for step in (step_y, step_x))
+    return torch.stack([masks[:, y::step_y, x::step_x] for y in rows for x in columns]).long()
 
 
-def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    """Return the mean over non-void pixels; 0 instead of NaN if there are none."""
-    total = F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, reduction="sum")
-    counted = (target != VOID).sum() if weights is None else weights[target[target != VOID]].sum()
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Return the mean over non-void pixels of (n, B, h, w) targets; 0 instead of NaN if there are none."""
+    likely = logits.log_softmax(1)
+    total = logits.new_zeros(())
+    for target in targets:
+        total = total + F.nll_loss(likely, target, weight=weights, ignore_index=VOID, reduction="sum")
+    counted = (targets != VOID).sum() if weights is None else weights[targets[targets != VOID]].sum()
     return total / counted.clamp(min=1e-6)
 
 
-def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return 1 - mean over classes of the batch's soft Dice score."""
-    counts = (target != VOID)[:, None]  # (B, 1, h, w)
-    truth = F.one_hot(target.where(counts[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2) * counts  # (B, C, h, w)
-    guess = logits.softmax(1) * counts
+def _dice_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return 1 - mean over classes of the batch's soft Dice score; targets: (n, B, h, w)."""
+    counts = (targets != VOID)[:, :, None]  # (n, B, 1, h, w)
+    truth = F.one_hot(targets.where(counts[:, :, 0], 0), logits.shape[1]).permute(0, 1, 4, 2, 3) * counts
+    shares, truth = counts.float().mean(0), truth.float().mean(0)  # (B, 1, h, w), (B, C, h, w)
+    guess = logits.softmax(1) * shares
     inter = (guess * truth).sum((0, 2, 3))
     return 1 - ((2 * inter + 1) / (guess.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)).mean()
 

@@ -118,6 +118,8 @@ class Recipe:
     balanced: bool
     """Square-root class weights plus half a Dice loss."""
     aux_weight: float
+    centered: bool
+    """Masks are reduced to the output grid without a shift."""
     mirror: bool
     """Average predictions over the image and its mirror image in validation and serving."""
     frozen: int
@@ -186,6 +188,7 @@ def documented(h: Hyperparameters) -> Recipe:
         average=0.0,
         balanced=False,
         aux_weight=0.5,
+        centered=False,
         mirror=False,
         frozen=0,
         half=h.precision_dtype == "float16",
@@ -221,6 +224,7 @@ def compact(h: Hyperparameters, *, fast_half: bool, required_size: int) -> Recip
         average=0.99,
         balanced=True,
         aux_weight=0.0,
+        centered=False,
         mirror=True,
         frozen=0,
         half=fast_half,
@@ -262,6 +266,7 @@ def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: ImageSizes) -> 
         average=0.99,
         balanced=True,
         aux_weight=0.0,
+        centered=True,
         mirror=False,
         frozen=FROZEN,
         half=fast_half,

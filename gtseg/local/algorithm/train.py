@@ -112,6 +112,7 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int
     if r.network != "dilated":
         log.warn(recipe.describe(r, h))
     for channel in channels:
+        channel.centered = r.centered
         channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
     log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
     cv2.setNumThreads(1)
@@ -272,7 +273,7 @@ def step(job: Job) -> float:
     model.train()
     with torch.autocast(job.device.type, enabled=r.half, dtype=half_dtype(job.device)):
         outputs = model(x)  # ((B, C, s, s) logits, auxiliary ones)
-    loss = compute_loss(outputs, y, aux_weight=r.aux_weight, weights=job.weights)
+    loss = compute_loss(outputs, y, aux_weight=r.aux_weight, weights=job.weights, centered=r.centered)
     for optimizer in job.trained.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]

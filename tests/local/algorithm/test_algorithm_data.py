@@ -122,3 +122,17 @@ def test_rare_classes_weigh_more_and_absent_ones_have_finite_weights() -> None:
     assert weights[0] < weights[1] < weights[2]
     assert weights.mean() == pytest.approx(1)
     assert np.isfinite(class_weights(np.zeros(3, np.int64))).all()
+
+
+def test_centered_masks_shrink_without_a_shift(channel: Channel) -> None:
+    mask = np.random.default_rng(0).integers(0, 2, (48, 96), np.uint8)
+
+    def loaded(shown: np.ndarray) -> np.ndarray:
+        Image.fromarray(shown).save(channel.pairs[4].annotation)
+        channel.kept.clear()
+        return channel.load(4)[1]
+
+    channel.mask_sizes[4] = mask.shape[0], mask.shape[1]
+    for channel.centered in (True, False):
+        same = np.array_equal(loaded(mask[::-1, ::-1]), loaded(mask)[::-1, ::-1])
+        assert same == channel.centered

@@ -11,7 +11,7 @@ from torch import nn
 from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
 from gtseg.local.algorithm.model import build, probabilities
 from gtseg.local.algorithm.networks.compact import start_convolutions
-from gtseg.local.algorithm.optimization import compute_loss
+from gtseg.local.algorithm.optimization import _downsample_masks, compute_loss
 
 KINDS = [(n, a, "resnet-50") for n in ("compact", "efficientnet-lite0") for a in ALGORITHMS] + [
     ("dilated", a, b) for a in ALGORITHMS for b in BACKBONES
@@ -113,3 +113,43 @@ def test_convolutions_start_with_the_variance_of_he() -> None:
     layer = nn.Conv2d(64, 64, 3)
     start_convolutions(layer)
     assert float(layer.weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
+
+
+def cells(mask: torch.Tensor, *, centered: bool) -> torch.Tensor:
+    """(n, h, w) class indices at the centers of a mask's cells of 4 x 4 pixels."""
+    return _downsample_masks(mask[None], torch.Size([side // 4 for side in mask.shape]), centered=centered)[:, 0]
+
+
+def test_centered_targets_turn_with_the_mask() -> None:
+    mask = torch.randint(0, 3, (32, 48), dtype=torch.uint8)
+    turned = cells(mask.flip(0, 1), centered=True)
+    assert torch.equal(turned, cells(mask, centered=True).flip(0, 1, 2))
+    assert not torch.equal(cells(mask.flip(0, 1), centered=False), cells(mask, centered=False).flip(0, 1, 2))
+
+
+def test_centered_targets_have_an_edge_where_the_mask_has_it() -> None:
+    """Every edge at an even column is met exactly; without centering the same edges lie half a pixel too far left."""
+    edges = range(8, 57, 2)
+    found = {
+        centered: [
+            4
+            * float(
+                (cells((torch.arange(64) < edge).byte().expand(4, 64), centered=centered) > 0).sum(2).float().mean()
+            )
+            for edge in edges
+        ]
+        for centered in (True, False)
+    }
+    assert found[True] == list(edges)
+    assert sum(found[False]) < sum(edges)
+
+
+def test_the_centered_loss_is_least_where_the_logits_follow_the_mask() -> None:
+    """At an edge in the middle of a cell, logits without a side are best; without centering one side is preferred."""
+    mask = (torch.arange(32) < 18).byte().expand(1, 32, 32)
+    logits = torch.zeros(1, 2, 8, 8, requires_grad=True)
+    for centered in (True, False):
+        logits.grad = None
+        compute_loss((logits,), mask, aux_weight=0, weights=None, centered=centered).backward()
+        assert logits.grad is not None
+        assert (float(logits.grad[0, 0, 0, 4].abs()) < 1e-9) == centered
