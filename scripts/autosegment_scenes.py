@@ -323,6 +323,21 @@ def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cu
     return np.clip(canvas, 0, 255).astype(np.uint8), [m for m in masks if m.sum() >= 300]
 
 
+def groups(rng: np.random.Generator, masks: list[Mask]) -> list[Mask]:
+    """One mask of two objects that touch, in two scenes of five that have such: people outline a group as one."""
+    reach = np.ones((5, 5), np.uint8)
+    pairs = [
+        one | other
+        for number, one in enumerate(masks)
+        for other in masks[:number]
+        if (cv2.dilate(one, reach) & other).sum() > 8
+    ]
+    if not pairs or rng.random() > 0.4:
+        return []
+    joined = cv2.morphologyEx(pairs[rng.integers(len(pairs))], cv2.MORPH_CLOSE, reach)
+    return [largest_part(np.asarray(joined, np.uint8))]
+
+
 # ---- colonies: many of one kind that touch, as cells, fruit or pebbles do ------------------------------------------
 
 

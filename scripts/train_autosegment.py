@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment.crop import Outline, Points, cut, prompts, window_of
+from gtseg.local.labeling.autosegment.crop import Outline, Points, balance_exposure, cut, prompts, window_of
 from gtseg.local.labeling.autosegment.grabcut import hint
 from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
 from gtseg.local.labeling.autosegment.network import start as start_network
@@ -173,6 +173,16 @@ def turn_and_scale(sample: Sample, rng: np.random.Generator) -> Sample:
     return Sample(np.asarray(image, np.uint8), np.asarray(mask, np.uint8))
 
 
+def darkened(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One image in four with the light of dusk or a lamp: dark, dull, and as noisy as sensors then are."""
+    if rng.random() < 0.75:
+        return image
+    pixels = image.astype(np.float32) / 255
+    pixels = pixels ** rng.uniform(1.0, 2.2) * 255 * rng.uniform(0.15, 0.8) + rng.uniform(0, 25)
+    pixels += rng.normal(0, rng.uniform(0, 3), pixels.shape)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
 def worn(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """The image as a camera and a JPEG file leave it, three times in five."""
     kind = rng.random()
@@ -224,7 +234,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     turned = turn_and_scale(sample, rng)
     if turned.mask.sum() < 60:
         return None
-    image = worn(recolor(turned.image, rng, wild=wild), rng)
+    image = worn(darkened(recolor(turned.image, rng, wild=wild), rng), rng)
     start = start_of(turned.mask, rng)
     if start.kind == "click":
         true = extreme_points(turned.mask)
@@ -236,7 +246,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     mask = (soft > 0.5).astype(np.uint8)
     if not mask.any():
         return None
-    photo, start = cut(image, window), start.within(window)
+    photo, start = balance_exposure(cut(image, window)), start.within(window)
     hinted = np.zeros((size, size), np.float32)
     if start.kind != "click":
         hinted = hint(photo, start.around, inside=NONE, outside=NONE)
@@ -247,12 +257,14 @@ def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: n
     """The objects of one drawn scene."""
     while True:
         kind = rng.random()
-        if kind < 0.2:
+        if kind < 0.22:
             canvas, masks = scenes.draw_colony(rng, textures)
-        elif kind < 0.4:
+        elif kind < 0.5:
             canvas, masks = scenes.draw_machines(rng, textures)
-        elif cutouts and kind < 0.85:
+            masks += scenes.groups(rng, masks)
+        elif cutouts and kind < 0.9:
             canvas, masks = scenes.draw_crowd(rng, textures, cutouts)
+            masks += scenes.groups(rng, masks)
         else:
             canvas, mask = scenes.draw_scene(rng, textures)
             masks = [mask]

@@ -19,7 +19,15 @@ from gtseg.cli import doctor
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import autosegment
 from gtseg.local.labeling.autosegment import Predictor, segment, weights_paths
-from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
+from gtseg.local.labeling.autosegment.crop import (
+    Window,
+    balance_exposure,
+    cut,
+    in_order,
+    likelihood,
+    paste,
+    window_of,
+)
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
 from gtseg.local.labeling.autosegment.mask_crop import ObjectMask, ObjectRows, extract_mask
@@ -61,6 +69,28 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 def test_four_points_segment_the_object() -> None:
     image, mask = scene()
     assert iou(segment(image, extremes(mask)).full_mask(mask.shape), mask) > 0.93
+
+
+@given(values=st.lists(st.integers(0, 255), min_size=1, max_size=300))
+@settings(deadline=None)
+def test_balanced_exposure_keeps_the_order_of_values(values: list[int]) -> None:
+    photo = np.resize(np.array(values, np.uint8), (12, 12, 3))
+    found = balance_exposure(photo).ravel().astype(int)
+    assert (np.diff(found[np.argsort(photo, axis=None)]) >= 0).all()
+
+
+def test_balanced_exposure_brightens_a_dark_window_and_leaves_a_well_lit_one() -> None:
+    rng = np.random.default_rng(0)
+    lit = rng.integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    assert np.abs(balance_exposure(lit).astype(int) - lit).max() <= 3
+    dark = (lit / 16).astype(np.uint8)
+    assert np.median(balance_exposure(dark)) > 4 * np.median(dark)
+
+
+def test_a_dark_scene_is_segmented_like_a_lit_one() -> None:
+    image, mask = scene()
+    dark = (image.astype(float) ** 1.5 / 255**0.5 * 0.3).astype(np.uint8)
+    assert iou(segment(dark, extremes(mask)).full_mask(mask.shape), mask) > 0.93
 
 
 def test_the_order_of_the_points_does_not_matter() -> None:

@@ -74,6 +74,28 @@ def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     return np.asarray(warped, np.uint8)
 
 
+CONTRAST, GAIN_LIMIT = 230.0, 3.0
+"""Range to which the values between the percentiles 1 and 99 of a dull window are stretched, and the largest factor."""
+MEDIAN, BRIGHTENING_LIMIT = 0.5, 0.5
+"""Median to which a dark window is brightened, as a share of white, and the smallest exponent for it."""
+
+
+def balance_exposure(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the (S, S, 3) window with more contrast if it is dull, and brighter if it is dark.
+
+    All channels alike; values keep their order.
+    """
+    values = photo.reshape(-1, 3)[::7]
+    low, high = (float(v) for v in np.percentile(values, (1, 99)))
+    half = (high - low) / 2
+    gain = min(GAIN_LIMIT, max(1.0, CONTRAST / max(high - low, 1.0)))
+    center = float(np.clip(low + half, half * gain, 255 - half * gain)) if half * gain <= 127.5 else low + half
+    curve = np.clip((np.arange(256) - low - half) * gain + center, 0, 255) / 255
+    median = float(np.clip(np.median(curve[values]), 0.004, 0.99))
+    exponent = float(np.clip(np.log(MEDIAN) / np.log(median), BRIGHTENING_LIMIT, 1.0))
+    return np.asarray(cv2.LUT(photo, np.round(255 * curve**exponent).astype(np.uint8)), np.uint8)
+
+
 def extent(window: Window, shape: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return left, top, right, bottom of the image pixels in the window, for an image of `shape` (H, W)."""
     height, width = shape
