@@ -24,6 +24,7 @@ from scripts.train_autosegment import (
     averaged,
     begin,
     click_rounds,
+    darkened,
     example,
     extreme_points,
     points_by_people,
@@ -151,6 +152,25 @@ def test_drawn_scenes_repeat_with_their_seed_and_their_masks_are_large_enough(dr
     masks = [mask for _, found in made[0] for mask in found]
     assert masks
     assert min(mask.sum() for mask in masks) >= 120
+
+
+def test_two_touching_objects_become_one_and_distant_ones_never() -> None:
+    rng = np.random.default_rng(0)
+    left, right, far = (np.zeros((80, 80), np.uint8) for _ in range(3))
+    left[10:40, 5:20] = right[15:40, 21:40] = far[60:70, 60:70] = 1
+    found = [group for _ in range(40) for group in scenes.groups(rng, [left, right, far])]
+    assert 8 < len(found) < 30
+    assert all(group[left | right > 0].all() and not group[far > 0].any() for group in found)
+    assert not any(scenes.groups(rng, [left, far]) for _ in range(20))
+
+
+def test_some_images_are_darkened_and_none_is_brightened() -> None:
+    rng = np.random.default_rng(0)
+    image = np.random.default_rng(1).integers(60, 256, (32, 32, 3)).astype(np.uint8)
+    means = [darkened(image, rng).mean() / image.mean() for _ in range(80)]
+    assert 8 < sum(mean < 0.9 for mean in means) < 32
+    assert min(means) < 0.3
+    assert max(means) <= 1.05
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_zero() -> None:
