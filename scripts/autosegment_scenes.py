@@ -357,6 +357,24 @@ def draw_grain(rng: np.random.Generator, center: NDArray[np.float64], radius: fl
     return mask
 
 
+def draw_lobes(rng: np.random.Generator, center: NDArray[np.float64], radius: float, size: int = SIZE) -> Mask:
+    """Two to five round parts in a bent row, joined by narrower bridges: a lobed nucleus, a horseshoe, a string."""
+    count = int(rng.integers(2, 6))
+    bend = rng.choice([-1, 1]) * rng.uniform(0.2, 2.2 * np.pi / count)
+    headings = rng.uniform(0, 2 * np.pi) + bend * np.arange(count)
+    stride = rng.uniform(0.8, 1.3)
+    row = np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1) * stride, 0)
+    row -= (row.min(0) + row.max(0)) / 2
+    row = center + row * radius / (np.hypot(*row.T).max() + 0.7)
+    lobe = radius / (count * 0.35 + 1)
+    mask = np.zeros((size, size), np.uint8)
+    for place in row:
+        mask |= draw_grain(rng, place, lobe * rng.uniform(0.75, 1.25))
+    bridge = max(1, round(2 * lobe * rng.uniform(0.15, 1.0)))
+    cv2.polylines(mask, [np.round(row * 16).astype(np.int32)], False, 1, bridge, shift=4)
+    return mask
+
+
 def draw_ground(rng: np.random.Generator, textures: list[Image]) -> NDArray[np.float32]:
     """An even ground with soft differences, or a surface."""
     if rng.random() < 0.35:
@@ -377,7 +395,8 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     if np.ptp(ground) < 2 and rng.random() < 0.6:
         color[:] = color.mean()
     inner = np.clip(color + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
-    cored, crowded, spread = rng.random() < 0.3, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
+    cored, crowded, spread = rng.random() < 0.45, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
+    lobed = rng.choice([0.0, 0.5, 1.0])
     rim, even = rng.uniform(-0.4, 0.35) if rng.random() < 0.5 else 0.0, rng.random() < 0.5
     soft, loud = rng.uniform(0.4, 2.0), rng.uniform(0.03, 0.35)
     count = int(np.clip(rng.uniform(0.1, 0.8) * SIZE * SIZE / (3 * radius**2), 2, 40))
@@ -407,7 +426,11 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
         lay(canvas, mask, surface, softness=soft)
         masks = [earlier & (1 - mask) for earlier in masks] + [mask]
         if cored:
-            core = draw_grain(rng, center + rng.normal(0, 0.12 * own, 2), own * rng.uniform(0.35, 0.7)) & mask
+            place = center + rng.normal(0, 0.1 * own, 2)
+            if rng.random() < lobed:
+                core = draw_lobes(rng, place, own * rng.uniform(0.55, 0.95)) & mask
+            else:
+                core = draw_grain(rng, place, own * rng.uniform(0.35, 0.85)) & mask
             lay(canvas, core, np.clip(inner + rough * 10, 0, 255).astype(np.uint8), softness=soft)
             cores = [earlier & (1 - mask) for earlier in cores] + [core]
     if rng.random() < 0.4:

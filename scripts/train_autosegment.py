@@ -257,9 +257,9 @@ def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: n
     """The objects of one drawn scene."""
     while True:
         kind = rng.random()
-        if kind < 0.22:
+        if kind < 0.3:
             canvas, masks = scenes.draw_colony(rng, textures)
-        elif kind < 0.5:
+        elif kind < 0.55:
             canvas, masks = scenes.draw_machines(rng, textures)
             masks += scenes.groups(rng, masks)
         elif cutouts and kind < 0.9:

@@ -154,6 +154,15 @@ def test_drawn_scenes_repeat_with_their_seed_and_their_masks_are_large_enough(dr
     assert min(mask.sum() for mask in masks) >= 120
 
 
+def test_lobes_are_connected_and_stay_within_their_radius() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        mask = scenes.draw_lobes(rng, np.array([128.0, 128.0]), 60.0)
+        assert cv2.connectedComponents(mask, connectivity=8)[0] == 2
+        ys, xs = np.nonzero(mask)
+        assert 15 < np.hypot(xs - 128, ys - 128).max() < 90
+
+
 def test_two_touching_objects_become_one_and_distant_ones_never() -> None:
     rng = np.random.default_rng(0)
     left, right, far = (np.zeros((80, 80), np.uint8) for _ in range(3))
