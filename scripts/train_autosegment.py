@@ -11,20 +11,21 @@ The mean of weights that were trained from one another keeps what each has learn
 
     scripts/train_autosegment.py --average first.npz second.npz third.npz --out weights.npz --seen WORDS
 
-What ships with the package, each file of 2.8 MB: an average of weights that continue one another.
+What ships with the package, each file of 2.8 MB, continues the file of commit fe51e75 (d0 and c0 below; that commit's
+script says how they were trained), all of it with windows of 192 pixels:
 
     PHOTOS="--photos cats --cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png \
-        --leave-out $(cat scripts/autosegment_cutouts.txt)"
-weights_drawn.npz has seen no outline of a photographed object. d0 is the file of commit 55c4abe:
-    $PHOTOS --no-objects --pool 150 --seed 21 --cpu-seconds 900 --size 160 --rate 1.5e-3 --fall 0.5 --start d0
-    $PHOTOS --no-objects --pool 150 --seed 22 --cpu-seconds 600 --size 192 --rate 1e-3 --start d1
-    --average d0 d1 d2
-weights_cats.npz has seen the cats' outlines. c0 is the file of commit 55c4abe, c1 is not averaged:
-    $PHOTOS --pool 120 --drawn 0.6 --seed 31 --cpu-seconds 450 --size 160 --rate 1.3e-3 --fall 0.4 --start c0
-    $PHOTOS --pool 120 --drawn 0.6 --seed 32 --cpu-seconds 700 --size 192 --rate 1e-3 --start c1
-    --average c0 c2
-d0 and c0 were trained for 760 and 860 CPU seconds by the script of that commit, which says how. d1 and c1 were trained
-before the gaps between a figure's limbs were closed (`scenes.without_gaps`).
+        --leave-out $(cat scripts/autosegment_cutouts.txt) --size 192"
+weights_drawn.npz has seen no outline of a photographed object:
+    $PHOTOS --no-objects --pool 150 --seed 43 --cpu-seconds 3200 --rate 1.2e-3 --fall 0.8 --start d0 --out d1
+    $PHOTOS --no-objects --pool 150 --seed 63 --cpu-seconds 520 --rate 8e-4 --fall 0.8 --start d1 --out d2
+    --average d1 d2
+weights_cats.npz has seen the cats' outlines:
+    $PHOTOS --pool 120 --drawn 0.4 --seed 42 --cpu-seconds 3200 --rate 1.2e-3 --fall 0.8 --start c0 --out c1
+    $PHOTOS --pool 120 --drawn 0.5 --seed 62 --cpu-seconds 520 --rate 8e-4 --fall 0.8 --start c1 --out c2
+    --average c1 c2
+Before c1 came 630 CPU seconds with seed 41, without balanced exposure. d1 and c1 were trained before bodies had lobes
+(`scenes.draw_lobes`), with fewer colonies.
 
 Data and licenses: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
 @lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).

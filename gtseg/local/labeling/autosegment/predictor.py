@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FIRST_SHARE = 0.6
 """Weight of the first network, the one trained on photographed objects, if there are two."""
-EDGES_SHARE = 0.5
+EDGES_SHARE = 0.3
 """Weight of GrabCut's result where the networks are uncertain."""
 KEPT = 64
 """Objects in the cache, about 2 MB each."""
