@@ -40,8 +40,11 @@ MAX_PARTS = 10_000
 COPY_BYTES = 1 << 20
 UNASKED_BYTES = 64 << 20
 """Objects up to this size are fetched without a check of the free disk space."""
-PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 2.0
-"""PROBE_MAX_SECONDS is shorter than the retries of clients, so that a command sent after a recovery of S3 succeeds."""
+PROBE_SECONDS, PROBE_AWAY_SECONDS = 30.0, 1.0
+"""PROBE_AWAY_SECONDS is much shorter than the retries of clients, which wait for random times, so that a command sent
+after a recovery of S3 succeeds.
+"""
+WATCH_SECONDS = 0.25
 list_of = list  # the class has a method of that name
 CHECK_NAME = "gtseg-rights-check"
 Result = TypeVar("Result")
@@ -54,13 +57,13 @@ class BucketObjects:
     def __init__(self, connection: Connection, cache: Cache) -> None:
         self.connection, self.cache = connection, cache
         self.hits = self.misses = 0
-        self._probed, self._pause = float("-inf"), PROBE_AWAY_SECONDS  # the first probe is immediate
-        self._loop = Loop("storage", self._watch, seconds=PROBE_AWAY_SECONDS)
+        self._probed = float("-inf")  # the first probe is immediate
+        self._loop = Loop("storage", self._watch, seconds=WATCH_SECONDS)
 
     # --- component ---
 
     def start(self) -> None:
-        """Probe the storage now, then every two seconds while it is unavailable, and every 30 seconds otherwise."""
+        """Probe the storage now, then every second while it is unavailable, and every 30 seconds otherwise."""
         self._loop.start()
 
     def stop(self) -> None:
@@ -71,9 +74,9 @@ class BucketObjects:
 
     def _watch(self) -> None:
         is_unavailable = bool(self.connection.refusal[0])
-        if time.monotonic() - self._probed < (self._pause if is_unavailable else PROBE_SECONDS):
+        if time.monotonic() - self._probed < (PROBE_AWAY_SECONDS if is_unavailable else PROBE_SECONDS):
             return
-        self._pause = PROBE_AWAY_SECONDS if self.connection.probe() else min(PROBE_MAX_SECONDS, 2 * self._pause)
+        self.connection.probe()
         self._probed = time.monotonic()
 
     # --- interface of storage.objects ---
