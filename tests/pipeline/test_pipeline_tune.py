@@ -67,7 +67,7 @@ def give_objects(project: Trained) -> None:
                 "annotation": f"{part}_annotation/scene-{number}.png",
             }
             records.append({"line": number, "status": "accepted", "split": part} | place | kept)
-    rejected = {"image": "s3://x/rejected.jpg", "mask": "s3://x/rejected.png", "split": "train"}
+    rejected = {"image": "s3://images/rejected.jpg", "mask": "s3://x/rejected.png", "split": "train"}
     records.append({"line": 11, "status": "rejected"} | rejected)
     write_objects(project, records)
 
@@ -144,7 +144,7 @@ def test_a_job_trains_from_manifests_without_channels(project: Trained) -> None:
 
 def test_missing_objects_are_an_error(project: Trained) -> None:
     project.tables["train"] = 'input = "augmented-manifest"'
-    with pytest.raises(StageError, match=r"lacks the location of the image of s3://x/scene-0.jpg"):
+    with pytest.raises(StageError, match=r"lacks the location of the mask of s3://images/scene-0.jpg"):
         train(project.run, project.context())
 
 

@@ -90,7 +90,7 @@ class Trained:
                 records.append(
                     {
                         "line": number,
-                        "image": f"s3://x/scene-{number}.jpg",
+                        "image": f"s3://images/scene-{number}.jpg",
                         "status": "accepted",
                         "split": part,
                         "confidence": 0.9,
@@ -102,7 +102,7 @@ class Trained:
         records.append(
             {
                 "line": number,
-                "image": "s3://x/bad.jpg",
+                "image": "s3://images/bad.jpg",
                 "status": "rejected",
                 "reason": "its mask has 1 color without a label",
             }
@@ -115,7 +115,7 @@ class Trained:
             classes=CLASSES,
             counts=COUNTS | {"rejected": 1, "failed": 0, "unlabeled": 0},
             fingerprint="f" * 32,
-            source="s3://x/output.manifest",
+            source="s3://images/output.manifest",
         )
         self.run_file.save(run.update(dataset=section))
 

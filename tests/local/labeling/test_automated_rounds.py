@@ -240,13 +240,13 @@ def test_the_next_sample_has_the_lowest_confidences_and_shrinks_the_validation_s
     begin_next_round(embedded.store, job, current, confidences={n: s.confidence for n, s in scores.items()})
     begin_next_round(embedded.store, job, current, confidences={})  # a second time changes nothing
     chosen = [row["line"] for row in list_sample(embedded.store, job, "training", state="waiting")]
-    assert len(chosen) == 20
     waiting = [
         row["line"]
         for row in embedded.store.read().execute(
             "SELECT line FROM labeling_objects WHERE state = 'waiting' ORDER BY line"
         )
     ]
+    assert len(waiting) > 10  # the samples before are random: sometimes fewer than a whole sample is left
     assert chosen == waiting[-20:]  # confidence falls with the line
     left = [row for row in list_sample(embedded.store, job, "validation") if row["gone"] is None]
     assert all(scores[row["line"]].confidence < current.threshold and row["line"] < chosen[0] for row in left)
