@@ -89,7 +89,7 @@ def balance_exposure(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
     half = (high - low) / 2
     gain = min(GAIN_LIMIT, max(1.0, CONTRAST / max(high - low, 1.0)))
-    center = float(np.clip(low + half, half * gain, 255 - half * gain)) if half * gain <= 127.5 else low + half
+    center = float(np.clip(low + half, half * gain, 255 - half * gain))
     curve = np.clip((np.arange(256) - low - half) * gain + center, 0, 255) / 255
     median = float(np.clip(np.median(curve[values]), 0.004, 0.99))
     exponent = float(np.clip(np.log(MEDIAN) / np.log(median), BRIGHTENING_LIMIT, 1.0))
