@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
@@ -153,3 +154,24 @@ def test_the_centered_loss_is_least_where_the_logits_follow_the_mask() -> None:
         compute_loss((logits,), mask, aux_weight=0, weights=None, centered=centered).backward()
         assert logits.grad is not None
         assert (float(logits.grad[0, 0, 0, 4].abs()) < 1e-9) == centered
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0])])
+def test_without_centering_the_loss_is_exactly_that_of_version_0_1_0(weights: torch.Tensor | None) -> None:
+    """So training from random weights gives the same weights as before."""
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8)
+    masks = torch.randint(0, 3, (2, 32, 32), dtype=torch.uint8)
+    masks[:, :9] = 255
+    target = masks[:, 2::4, 2::4].long()
+    counted = target != 255
+    total = F.cross_entropy(logits, target, weight=weights, ignore_index=255, reduction="sum")
+    expected = total / (counted.sum() if weights is None else weights[target[counted]].sum())
+    if weights is not None:
+        truth = F.one_hot(target.where(counted, 0), 3).permute(0, 3, 1, 2) * counted[:, None]
+        guess = logits.softmax(1) * counted[:, None]
+        inter, both = (guess * truth).sum((0, 2, 3)), guess.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+        expected = expected + 0.5 * (1 - ((2 * inter + 1) / (both + 1)).mean())
+    found = compute_loss((logits,), masks, aux_weight=0, weights=weights)
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, compute_loss((logits,), masks, aux_weight=0, weights=weights, centered=True))
