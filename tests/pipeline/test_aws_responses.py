@@ -168,7 +168,7 @@ def test_refresh_of_a_run_with_deleted_channels_names_the_command_that_makes_the
     assert seen.looked is not None
     assert seen.dataset == run.dataset
     s3.delete([f"s3://bucket-{project.name}/{item.key}" for item in s3.list_objects(run.dataset.channels)])
-    with pytest.raises(StageError, match=r"gtseg dataset --manifest s3://x/output.manifest"):
+    with pytest.raises(StageError, match=r"gtseg dataset --manifest s3://images/output.manifest"):
         refresh(run, project.context())
 
 
