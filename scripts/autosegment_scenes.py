@@ -360,19 +360,36 @@ def draw_grain(rng: np.random.Generator, center: NDArray[np.float64], radius: fl
 def draw_lobes(rng: np.random.Generator, center: NDArray[np.float64], radius: float, size: int = SIZE) -> Mask:
     """Two to five round parts in a bent row, joined by narrower bridges: a lobed nucleus, a horseshoe, a string."""
     count = int(rng.integers(2, 6))
-    bend = rng.choice([-1, 1]) * rng.uniform(0.2, 2.2 * np.pi / count)
+    bend = rng.choice([-1, 1]) * rng.uniform(0.2, 2.3 * np.pi / count)
     headings = rng.uniform(0, 2 * np.pi) + bend * np.arange(count)
     stride = rng.uniform(0.8, 1.3)
     row = np.cumsum(np.stack([np.cos(headings), np.sin(headings)], 1) * stride, 0)
     row -= (row.min(0) + row.max(0)) / 2
     row = center + row * radius / (np.hypot(*row.T).max() + 0.7)
-    lobe = radius / (count * 0.35 + 1)
+    lobe = radius / (count * rng.uniform(0.35, 0.6) + 1)
     mask = np.zeros((size, size), np.uint8)
     for place in row:
         mask |= draw_grain(rng, place, lobe * rng.uniform(0.75, 1.25))
     bridge = max(1, round(2 * lobe * rng.uniform(0.15, 1.0)))
     cv2.polylines(mask, [np.round(row * 16).astype(np.int32)], False, 1, bridge, shift=4)
     return mask
+
+
+def moved_outwards(masks: list[Mask], pixels: float) -> list[Mask]:
+    """The masks as people draw them who keep outside of a blurred edge, or inside (`pixels` < 0), without overlap."""
+    if abs(pixels) < 0.5:
+        return masks
+    taken = np.asarray(np.max([*masks, np.zeros((SIZE, SIZE), np.uint8)], axis=0), np.uint8)
+    moved = []
+    for mask in masks:
+        if pixels > 0:
+            near = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3) <= pixels
+            mask = mask | (near & (taken == 0)).astype(np.uint8)
+            taken |= mask
+        else:
+            mask = (cv2.distanceTransform(mask, cv2.DIST_L2, 3) > -pixels).astype(np.uint8)
+        moved.append(mask)
+    return moved
 
 
 def draw_ground(rng: np.random.Generator, textures: list[Image]) -> NDArray[np.float32]:
@@ -395,8 +412,9 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     if np.ptp(ground) < 2 and rng.random() < 0.6:
         color[:] = color.mean()
     inner = np.clip(color + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
-    cored, crowded, spread = rng.random() < 0.45, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
-    lobed = rng.choice([0.0, 0.5, 1.0])
+    cored, crowded, spread = rng.random() < 0.5, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
+    lobed = rng.choice([0.0, 0.6, 1.0, 1.0])
+    habit = rng.uniform(-0.06, 0.12) * radius if rng.random() < 0.3 else 0.0
     rim, even = rng.uniform(-0.4, 0.35) if rng.random() < 0.5 else 0.0, rng.random() < 0.5
     soft, loud = rng.uniform(0.4, 2.0), rng.uniform(0.03, 0.35)
     count = int(np.clip(rng.uniform(0.1, 0.8) * SIZE * SIZE / (3 * radius**2), 2, 40))
@@ -412,7 +430,7 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
             angle = rng.uniform(0, 2 * np.pi)
             center = near + np.array([np.cos(angle), np.sin(angle)]) * (own + other) * rng.uniform(0.7, 1.1)
         places.append((center, own))
-        mask = draw_grain(rng, center, own)
+        mask = draw_grain(rng, center, own) if cored or rng.random() > 0.25 * lobed else draw_lobes(rng, center, own)
         if mask.sum() < 60:
             continue
         if rng.random() < 0.6:  # beside those before, not over them
@@ -436,7 +454,7 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     if rng.random() < 0.4:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.6))
     canvas += rng.normal(0, rng.uniform(0, 9), canvas.shape)
-    kept = [largest_part(mask) for mask in [*masks, *cores]]
+    kept = [largest_part(mask) for mask in [*moved_outwards(masks, habit), *moved_outwards(cores, habit)]]
     return np.clip(canvas, 0, 255).astype(np.uint8), [mask for mask in kept if mask.sum() >= 120]
 
 
@@ -566,13 +584,18 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
     draw_walls(rng, canvas, textures)
     masks: list[Mask] = []
     dim, grain = rng.uniform(0.6, 1.0), draw_noise(rng, SIZE, slope=1.5)
+    figure, x, y, side = False, 0.0, 0.0, 0.0
     for _ in range(int(rng.choice([1, 2, 3, 4, 6]))):
-        figure = rng.random() < 0.45
-        side = float(np.exp(rng.uniform(np.log(28), np.log(170))))
-        x, y = rng.uniform(0.05, 0.95) * SIZE, rng.uniform(0.3, 0.75) * SIZE
+        company = masks and figure and rng.random() < 0.5  # people walk side by side
+        figure = company or rng.random() < 0.5
+        if company:
+            x, y, side = x + rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * side, y, side * rng.uniform(0.85, 1.15)
+        else:
+            side = float(np.exp(rng.uniform(np.log(28), np.log(170))))
+            x, y = rng.uniform(0.05, 0.95) * SIZE, rng.uniform(0.3, 0.75) * SIZE
         parts = (draw_figure if figure else draw_machine)(rng, x, y, side)
         whole = np.asarray(np.max([mask for mask, _ in parts], axis=0), np.uint8)
-        if figure and rng.random() < 0.6:  # people outline a figure without the gaps between its limbs
+        if figure and rng.random() < 0.45:  # people outline a figure without the gaps between its limbs
             whole = without_gaps(whole, max(2, round(0.06 * side)))
         if rng.random() < 0.3:  # seen from aside
             m = cv2.getRotationMatrix2D((x, y), float(rng.normal(0, 20)), 1.0)
