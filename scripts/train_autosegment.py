@@ -49,7 +49,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment.crop import Outline, Points, balance_exposure, cut, prompts, window_of
+from gtseg.local.labeling.autosegment.crop import Outline, Points, cut_balanced, prompts, window_of
 from gtseg.local.labeling.autosegment.grabcut import hint
 from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
 from gtseg.local.labeling.autosegment.network import start as start_network
@@ -247,7 +247,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     mask = (soft > 0.5).astype(np.uint8)
     if not mask.any():
         return None
-    photo, start = balance_exposure(cut(image, window)), start.within(window)
+    photo, start = cut_balanced(image, window), start.within(window)
     hinted = np.zeros((size, size), np.float32)
     if start.kind != "click":
         hinted = hint(photo, start.around, inside=NONE, outside=NONE)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import typer
 
 from gtseg.core.resource_names import find_name_problem
-from gtseg.core.s3_uris import find_file_problem, find_path_problem, find_problem
+from gtseg.core.s3_uris import find_file_problem, find_path_problem, find_problem, is_path
 
 T = TypeVar("T")
 
@@ -24,9 +24,10 @@ def file_location(value: T) -> T:
     return _checked(value, find_file_problem)
 
 
-def path(value: T) -> T:
-    """Callback of texts that may be paths. Raises BadParameter for S3 URIs and other URLs."""
-    return _checked(value, find_path_problem)
+def run_or_folder(value: T) -> T:
+    """Callback of arguments that are names of runs or paths of folders. Raises BadParameter for S3 URIs and URLs."""
+    words = "must be the name of a run, or a folder on this machine; copy folders from S3 with `aws s3 sync`"
+    return _checked(value, lambda text: "" if is_path(text) else words)
 
 
 def resource_name(value: T) -> T:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.checks import path
+from gtseg.cli.checks import run_or_folder
 from gtseg.cli.console import print_json, say
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import Json, Session, Set, SettingsFile, no_such_run, open_session
@@ -24,7 +24,9 @@ app = typer.Typer(rich_markup_mode=None)
 def compare(
     contenders: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="Names of runs, or folders of predicted masks (index PNGs).", callback=path),
+        typer.Argument(
+            metavar="RUN", help="Names of runs, or folders of predicted masks (index PNGs).", callback=run_or_folder
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")] = Path("compare.html"),
     settings_file: SettingsFile = None,

@@ -20,10 +20,10 @@ from gtseg.core.labeling.output_manifest import (
     find_label_attributes,
 )
 from gtseg.core.labeling.output_manifest import read_manifest as read_lines
-from gtseg.core.labeling.references import explain
+from gtseg.core.labeling.references import explain, find_rule_problem
 from gtseg.core.masks import Classes, ColorMap, check_mask, draw_overlay, merge_classes
 from gtseg.core.masks.png import read_png_header
-from gtseg.core.s3_uris import require_file, require_location
+from gtseg.core.s3_uris import require_file
 from gtseg.errors import GtsegError, ManifestError, SettingsError
 from gtseg.library.figures import Picture, strip
 from gtseg.library.tables import html_table, make_table
@@ -50,7 +50,8 @@ def read_manifest(
     """
     place, s3 = require_file(str(manifest), "manifest"), S3(Clients())
     for old, new in (rewrite or {}).items():
-        require_location(new, f"rewrite {old!r}:")
+        if problem := find_rule_problem(old, new):
+            raise SettingsError(f"rewrite {old!r}: {new}: {problem}")
     body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, s3)
     label = label_attribute or _only_label(body, place)
     lines = tuple(read_lines([body], label))

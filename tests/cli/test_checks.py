@@ -13,7 +13,7 @@ import typer
 from PIL import Image
 
 from gtseg.cli import COMMANDS, SECTIONS, commands_of, main
-from gtseg.cli.checks import file_location, location, path, resource_name
+from gtseg.cli.checks import file_location, location, resource_name, run_or_folder
 from gtseg.cli.lazy import group
 
 MISTYPED = {
@@ -140,8 +140,8 @@ def test_a_bucket_alone_is_a_location_but_no_file() -> None:
     assert location("s3://bucket") == "s3://bucket"
     with pytest.raises(typer.BadParameter, match="names no object"):
         file_location("s3://bucket")
-    with pytest.raises(typer.BadParameter, match="path on this machine"):
-        path("s3://bucket")
+    with pytest.raises(typer.BadParameter, match="s3://bucket: must be the name of a run, or a folder on this machine"):
+        run_or_folder("s3://bucket")
     assert resource_name(None) is None
 
 

@@ -5,7 +5,7 @@ from urllib.parse import quote, quote_plus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.labeling.references import decoded_forms, explain, rewrite
+from gtseg.core.labeling.references import decoded_forms, explain, find_rule_problem, rewrite
 
 
 @given(st.text(min_size=1, max_size=20).filter(lambda key: key[0] != "/"))
@@ -23,6 +23,13 @@ def test_the_longest_prefix_is_rewritten() -> None:
     assert rewrite("s3://old/a.jpg", rules) == "s3://new/a.jpg"
     assert rewrite("s3://old/deep/a.jpg", rules) == "s3://other/x/a.jpg"
     assert rewrite("s3://older/a.jpg", rules) == "s3://older/a.jpg"
+
+
+def test_a_replacement_without_the_final_slash_of_its_prefix_is_refused() -> None:
+    assert find_rule_problem("s3://old/", "s3://new").endswith("write s3://new/")
+    assert find_rule_problem("s3://old/", "copies").endswith("write copies/")
+    assert find_rule_problem("s3://old/", "S3://new").endswith("write s3://new")
+    assert find_rule_problem("s3://old", "s3://new") == find_rule_problem("s3://old/img_", "s3://new/") == ""
 
 
 def test_the_explanation_of_a_url_outside_s3_names_rewrite() -> None:

@@ -27,6 +27,15 @@ def rewrite(uri: str, rules: Mapping[str, str]) -> str:
     return uri if old is None else rules[old] + uri[len(old) :]
 
 
+def find_rule_problem(old: str, new: str) -> str:
+    """Return why the rule that replaces the prefix `old` by `new` is wrong, with the solution; '' if it is right."""
+    if problem := find_problem(new):
+        return problem
+    if old.endswith("/") and not new.endswith("/"):
+        return f"must end with a slash like the prefix that it replaces: write {new}/"
+    return ""
+
+
 def explain(reference: str) -> str:
     """Return why a reference cannot be read from a bucket, with the solution; '' if it can."""
     problem = find_problem(reference)

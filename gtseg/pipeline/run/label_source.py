@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gtseg.core.labeling.references import find_rule_problem
 from gtseg.core.masks.colors import ColorMap
 from gtseg.core.resource_names import require_name
-from gtseg.core.s3_uris import find_problem, require_file
+from gtseg.core.s3_uris import require_file
 from gtseg.errors import SettingsError
 
 
@@ -35,7 +36,7 @@ class LabelSource:
         if self.manifest:
             require_file(self.manifest, "--manifest")
         for old, new in self.rewrites.items():
-            if problem := find_problem(new):
+            if problem := find_rule_problem(old, new):
                 raise SettingsError(f"--rewrite {old}={new}: {problem}")
 
     @property

@@ -96,6 +96,11 @@ def balance_exposure(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.LUT(photo, np.round(255 * curve**exponent).astype(np.uint8)), np.uint8)
 
 
+def cut_balanced(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """Return the window of an (H, W, 3) image as `cut` does, with the exposure that the networks were trained on."""
+    return balance_exposure(cut(image, window))
+
+
 def extent(window: Window, shape: tuple[int, int]) -> tuple[int, int, int, int]:
     """Return left, top, right, bottom of the image pixels in the window, for an image of `shape` (H, W)."""
     height, width = shape

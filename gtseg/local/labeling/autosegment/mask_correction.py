@@ -64,7 +64,7 @@ def start_from_mask(predictor: Predictor, image: NDArray[np.uint8], mask: Mask, 
     """Return the state of an object whose present mask is given, with the window around it."""
     start = Start("mask", box_of(mask))
     window = window_of(start.points, predictor.size, margin=margin)
-    photo, within = crop.balance_exposure(crop.cut(image, window)), start.within(window)
+    photo, within = crop.cut_balanced(image, window), start.within(window)
     plane = crop.cut(mask.astype(np.uint8) * np.uint8(255), window).astype(np.float32) / 255  # (S, S)
     state = ObjectState(within, window, photo, within.outline(photo, (plane > 0.5).astype(np.float32)))
     predictor.extract_features(state)

@@ -139,7 +139,7 @@ class Predictor:
     def _begin(self, image: NDArray[np.uint8], start: Start) -> ObjectState:
         boxed = start if start.kind != "click" else self.find_clicked_box(image, start)
         window = boxed.window(self.size)
-        photo, within = crop.balance_exposure(crop.cut(image, window)), boxed.within(window)
+        photo, within = crop.cut_balanced(image, window), boxed.within(window)
         hint = (
             grabcut.hint(photo, within.around, inside=NONE, outside=NONE)
             if self.nets
@@ -250,7 +250,7 @@ class Predictor:
         best, best_score = None, -1.0
         for share in CLICK_SIDES if self.nets else (0.45,):
             window = click_window(start.points, max(share * shorter, 24.0), self.size)
-            photo, within = crop.balance_exposure(crop.cut(image, window)), start.within(window)
+            photo, within = crop.cut_balanced(image, window), start.within(window)
             if self.nets:
                 state = ObjectState(within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32)))
                 self.extract_features(state)
