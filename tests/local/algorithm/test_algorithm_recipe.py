@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gtseg.local.algorithm import optimization, state
 from gtseg.local.algorithm.container import Folders
 from gtseg.local.algorithm.data import batches_through, open_channel, training_batch, validation_batches
 from gtseg.local.algorithm.hyperparameters import Hyperparameters, names, parse
+from gtseg.local.algorithm.inference import predict
 from gtseg.local.algorithm.model import build
 from gtseg.local.algorithm.optimization import planned_updates, rate_factor
 from gtseg.local.algorithm.recipe import Recipe, choose, describe
@@ -190,3 +192,19 @@ def test_other_recipes_use_the_given_hyperparameters_and_log_their_own(pretraine
     )
     assert says in describe(r, h)
     assert "adam" in describe(r, h)
+
+
+@pytest.mark.parametrize(("pixels", "largest"), [(1, 1), (2 * 64 * 64, 2), (10**6, 4)])
+def test_validation_runs_few_large_images_at_once_and_scores_all(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, pixels: int, largest: int
+) -> None:
+    h = parse({**BASE, "validation_mini_batch_size": "4"})
+    r = replace(choose(h, has_gpu=False), half=False)
+    channel = open_channel(folders, "train", num_classes=3)
+    torch.manual_seed(0)
+    model = build(r.network, algorithm="fcn", backbone="", num_classes=3).eval()
+    together: list[int] = []
+    model.register_forward_pre_hook(lambda _, given: together.append(len(given[0])))
+    monkeypatch.setattr(predict, "PIXELS_AT_ONCE", pixels)
+    score, judged = predict.score_channel(model, channel, r, epoch=0, device=torch.device("cpu"))
+    assert (max(together), sum(together), judged, score.confusion.sum()) == (largest, 6, 6, 6 * 60 * 60)
