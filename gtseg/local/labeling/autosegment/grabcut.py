@@ -1,4 +1,4 @@
-"""GrabCut seeded by extreme points: segmentation without weights, and refinement of the network's result.
+"""GrabCut seeded by extreme points: segmentation without weights, and a prompt of the networks.
 
 Source: Rother, Kolmogorov, Blake, "GrabCut" (2004), as cv2.grabCut.
 """
@@ -18,7 +18,6 @@ REACH = 0.85
 """Length of the seed lines, relative to the distance from the middle of the extreme points to each point."""
 HINT = 96
 """Window size in pixels for the hint plane of the network: 12 ms, and nearly as accurate as 256."""
-REFINED = 128
 
 
 def cut_out(photo: NDArray[np.uint8], marks: NDArray[np.uint8], *, rounds: int) -> NDArray[np.uint8]:
@@ -67,31 +66,6 @@ def segment_without_weights(
     mark_clicks(marks, inside, cv2.GC_FGD)
     mark_clicks(marks, outside, cv2.GC_BGD)
     return cut_out(photo, marks, rounds=ROUNDS)
-
-
-def refine(
-    photo: NDArray[np.uint8],
-    probability: NDArray[np.float32],
-    *,
-    inside: Points,
-    outside: Points,
-    band: float = 0.15,
-    rounds: int = 2,
-) -> NDArray[np.float32]:
-    """Refine uncertain pixels with the edges of the image; return (S, S) in 0 to 1.
-
-    Only pixels with a probability between `band` and 1 - `band` may change. Computed at REFINED pixels: as accurate as
-    at the network's size, in half the time.
-    """
-    size = photo.shape[0]
-    scale = np.float32(REFINED / size)
-    small, likely = shrink(photo, REFINED), cv2.resize(probability, (REFINED, REFINED))
-    marks = np.where(likely > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    marks[likely > 1 - band] = cv2.GC_FGD
-    marks[likely < band] = cv2.GC_BGD
-    mark_clicks(marks, inside * scale, cv2.GC_FGD)
-    mark_clicks(marks, outside * scale, cv2.GC_BGD)
-    return enlarge(cut_out(small, marks, rounds=rounds), size)
 
 
 def shrink(photo: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -49,10 +49,10 @@ def correct_mask(
         return predictor.segment(image, Start("box", box_of(mask)), inside=inside, outside=outside, key=key)
     name = None if key is None else (key, "mask", hash(np.packbits(mask).tobytes()))
     state = predictor.cache(name, lambda: start_from_mask(predictor, image, mask, margin=REACH))
-    assert state.refined is not None
+    assert state.first is not None
     yes, no = state.window.inward(inside), state.window.inward(outside)
-    probability = predictor.predict_refined(state, inside=yes, outside=no)
-    changed = (np.abs(probability - state.refined) > CHANGED).astype(np.float32)
+    probability = predictor.predict_corrected(state, inside=yes, outside=no)
+    changed = (np.abs(probability - state.first) > CHANGED).astype(np.float32)
     shape = (mask.shape[0], mask.shape[1])
     left, top, values = crop.paste(state.window, probability, shape)
     touched = crop.paste(state.window, changed, shape)[2] > 0.25
@@ -69,7 +69,7 @@ def start_from_mask(predictor: Predictor, image: NDArray[np.uint8], mask: Mask, 
     state = ObjectState(within, window, photo, within.outline(photo, (plane > 0.5).astype(np.float32)))
     predictor.extract_features(state)
     present = np.asarray(0.5 + TRUST * (2 * cv2.GaussianBlur(plane, (0, 0), 1.0) - 1), np.float32)
-    return replace(state, first=present, refined=present)
+    return replace(state, first=present)
 
 
 def box_of(mask: Mask) -> Points:

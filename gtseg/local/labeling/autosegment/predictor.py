@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FIRST_SHARE = 0.6
 """Weight of the first network, the one trained on photographed objects, if there are two."""
-EDGES_SHARE = 0.3
-"""Weight of GrabCut's result where the networks are uncertain."""
 KEPT = 64
 """Objects in the cache, about 2 MB each."""
 CLICKS_KEPT = 64
@@ -51,8 +49,7 @@ class ObjectState:
     """Pixels of each view, (1, 3, S, S)."""
     features: list[Features] = field(default_factory=list)
     first: NDArray[np.float32] | None = None
-    refined: NDArray[np.float32] | None = None
-    """`first` refined by GrabCut."""
+    """The mask before all corrective clicks, (S, S) in 0 to 1."""
     corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
     """Masks by the clicks inside and outside that they result from."""
 
@@ -108,7 +105,7 @@ class Predictor:
         if start.kind == "click":
             yes = np.concatenate([state.window.inward(start.points), yes])
         if self.nets:
-            probability = self.predict_refined(state, inside=yes, outside=no)
+            probability = self.predict_corrected(state, inside=yes, outside=no)
         else:
             probability = grabcut.segment_without_weights(
                 state.photo, state.start.around, inside=yes, outside=no
@@ -192,22 +189,19 @@ class Predictor:
             logits = (share * first + (1 - share) * second.flip(-1)).numpy()[0, 0]
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
-    def predict_refined(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
-        """Return the (S, S) mask in 0 to 1: the networks' result, refined by GrabCut where they are uncertain.
+    def predict_corrected(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
+        """Return the (S, S) mask in 0 to 1.
 
         A click changes the part of the mask at the click; the rest stays as computed from the start alone.
         """
         begun = inside[:1] if state.start.kind == "click" else NONE
         if state.first is None:
             state.first = self.predict(state, inside=begun, outside=NONE, present=None)
-            state.refined = self.blend_grabcut(state, state.first, inside=begun, outside=NONE)
-        assert state.refined is not None
         if len(inside) == len(begun) and not len(outside):
-            return state.refined
+            return state.first
         before, added, removed = self.find_last_click(state, inside=inside, outside=outside)
         probability = self.predict(state, inside=inside, outside=outside, present=state.first)
-        probability = enforce_clicks(state.photo, probability, inside=inside, outside=outside)
-        corrected = self.blend_grabcut(state, probability, inside=inside, outside=outside)
+        corrected = enforce_clicks(state.photo, probability, inside=inside, outside=outside)
         result = apply_near_clicks(before, corrected, inside=added, outside=removed)
         with self._lock:
             state.corrected[inside.tobytes(), outside.tobytes()] = result
@@ -222,7 +216,7 @@ class Predictor:
 
         If that mask is not cached, return the mask before all clicks, and all clicks.
         """
-        assert state.refined is not None
+        assert state.first is not None
         begun = 1 if state.start.kind == "click" else 0
         with self._lock:
             for shorter, other, added in ((inside, outside, True), (outside, inside, False)):
@@ -230,19 +224,12 @@ class Predictor:
                     continue
                 pair = (shorter[:-1], other) if added else (other, shorter[:-1])
                 if len(pair[0]) == begun and not len(pair[1]):
-                    found: NDArray[np.float32] | None = state.refined
+                    found: NDArray[np.float32] | None = state.first
                 else:
                     found = state.corrected.get((pair[0].tobytes(), pair[1].tobytes()))
                 if found is not None:
                     return (found, shorter[-1:], NONE) if added else (found, NONE, shorter[-1:])
-        return state.refined, inside[begun:], outside
-
-    def blend_grabcut(
-        self, state: ObjectState, probability: NDArray[np.float32], *, inside: Points, outside: Points
-    ) -> NDArray[np.float32]:
-        """Return the mean of the probability and GrabCut's refinement of it."""
-        edges = grabcut.refine(state.photo, probability, inside=inside, outside=outside)
-        return np.asarray((1 - EDGES_SHARE) * probability + EDGES_SHARE * edges, np.float32)
+        return state.first, inside[begun:], outside
 
     def find_clicked_box(self, image: NDArray[np.uint8], start: Start) -> Start:
         """Return the box of the object most likely meant by a first click, from windows of several sizes."""
