@@ -66,8 +66,10 @@ def read_options() -> argparse.Namespace:
 def lay_out(data: Path, root: Path, hyperparameters: dict[str, str]) -> None:
     """SageMaker's folders, linked to the data."""
     dataset = json.loads((data / "dataset.json").read_text())
-    for split, stems in dataset["splits"].items():
-        channel = "train" if split == "train" else "validation"
+    for channel in ("train", "validation"):  # a test split stays aside
+        stems = dataset["splits"].get(channel)
+        if not stems:
+            raise SystemExit(f"{data / 'dataset.json'}: splits must have images under {channel!r}")
         for name in (channel, f"{channel}_annotation"):
             (root / "input/data" / name).mkdir(parents=True, exist_ok=True)
         for stem in stems:
