@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gtseg.local.errors import ServiceError
@@ -41,6 +41,7 @@ def read(body: bytes, *, step: int = 1 << 16, kind: str = KIND) -> tuple[Form, b
 
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), st.text("\r\n-b é", max_size=40), st.integers(1, 60))
+@example(b"\n\x00\x00\x00", "", 1)  # werkzeug before 3.1.7 added a carriage return
 def test_fields_and_file_do_not_depend_on_the_size_of_pieces(file: bytes, value: str, step: int) -> None:
     if b"--b" in file or "--b" in value:
         return
