@@ -231,19 +231,19 @@ def time_parts(thing: Object, predictor: Predictor) -> None:
     packed = io.BytesIO()
     Image.fromarray(image).save(packed, "JPEG")
     window = crop.window_of(points, predictor.size)
-    photo, extreme = crop.cut(image, window), window.inward(points)
+    photo, extreme = crop.cut_balanced(image, window), window.inward(points)
     start = Start("points", points)
-    work = predictor.find_state(image, start, key=None)
-    probability = predictor.predict_refined(work, inside=NONE, outside=NONE)
+    state = predictor.find_state(image, start, key=None)
+    probability = predictor.predict_corrected(state, inside=NONE, outside=NONE)
     found = predictor.segment(image, start)
     click = points.mean(0, keepdims=True)
     steps: dict[str, Callable[[], object]] = {
         "decode the image (once per task)": lambda: decode_stored(packed.getvalue()),
-        "cut the window": lambda: crop.cut(image, window),
+        "cut the window": lambda: crop.cut_balanced(image, window),
         "GrabCut's hint": lambda: grabcut.hint(photo, extreme, inside=NONE, outside=NONE),
         "window, hint, the frozen part": lambda: predictor.find_state(image, start, key=None),
-        "one look with a click, refinement": lambda: predictor.predict_refined(
-            work, inside=window.inward(click), outside=NONE
+        "the networks with a click": lambda: predictor.predict_corrected(
+            state, inside=window.inward(click), outside=NONE
         ),
         "a further click on the same object": lambda: predictor.segment(image, start, inside=click, key=1),
         "mask in the image's pixels": lambda: extract_mask(
