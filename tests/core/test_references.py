@@ -29,7 +29,13 @@ def test_a_replacement_without_the_final_slash_of_its_prefix_is_refused() -> Non
     assert find_rule_problem("s3://old/", "s3://new").endswith("write s3://new/")
     assert find_rule_problem("s3://old/", "copies").endswith("write copies/")
     assert find_rule_problem("s3://old/", "S3://new").endswith("write s3://new")
-    assert find_rule_problem("s3://old", "s3://new") == find_rule_problem("s3://old/img_", "s3://new/") == ""
+    assert find_rule_problem("s3://old/img_", "s3://new/") == find_rule_problem("s3://old/a", "s3://new/b") == ""
+
+
+def test_a_bucket_without_a_final_slash_is_refused_because_it_begins_other_buckets_names() -> None:
+    assert rewrite("s3://older/a.jpg", {"s3://old": "s3://new"}) == "s3://newer/a.jpg"
+    for new in ("s3://new", "s3://new/"):
+        assert find_rule_problem("s3://old", new).endswith("write s3://old/=s3://new/")
 
 
 def test_the_explanation_of_a_url_outside_s3_names_rewrite() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote, unquote_plus
 
@@ -31,6 +32,9 @@ def find_rule_problem(old: str, new: str) -> str:
     """Return why the rule that replaces the prefix `old` by `new` is wrong, with the solution; '' if it is right."""
     if problem := find_problem(new):
         return problem
+    if re.fullmatch(r"[a-z0-9]+://[^/]+", old):
+        right = f"{old}/={new.rstrip('/')}/"
+        return f"{old} must end with a slash, because other buckets' names may begin like it: write {right}"
     if old.endswith("/") and not new.endswith("/"):
         return f"must end with a slash like the prefix that it replaces: write {new}/"
     return ""
