@@ -69,7 +69,7 @@ def main() -> None:
         rng = np.random.default_rng(args.seed)
         data = [tuple(rng.integers(0, args.classes, (2, args.size, args.size), dtype=np.uint8)) for _ in data]
     for name in ("torchmetrics", "scikit-learn", "np.bincount"):
-        assert all((timed[name](t, p) == timed["gtseg"](t, p)).all() for t, p in data[:2]), name
+        assert all(np.array_equal(timed[name](t, p), timed["gtseg"](t, p)) for t, p in data[:2]), name
     seconds: dict[str, list[float]] = {name: [] for name in timed}
     for _ in range(args.rounds):
         for name, way in timed.items():

@@ -97,8 +97,9 @@ def attribute_strings(kind: type) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     found = {}
     for field, after in zip(body.body, body.body[1:], strict=False):
-        is_told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        if is_told and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+        if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
+            continue
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             found[field.target.id] = str(after.value.value)
     return found
 

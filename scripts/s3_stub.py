@@ -18,6 +18,7 @@ import io
 import json
 import re
 import zlib
+from typing import cast
 from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
 
@@ -161,7 +162,7 @@ class Connection(asyncio.Protocol):
         self.need: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:

@@ -72,14 +72,14 @@ def read_trace(path: Path) -> list[Call]:
         thread = line.split(None, 1)[0]
         if found := RESUMED.match(line):
             if thread in begun:
-                began, *kind = begun.pop(thread)
-                calls.append(Call(began, began + float(found["took"]), *kind, thread))
+                began, name, target = begun.pop(thread)
+                calls.append(Call(began, began + float(found["took"]), name, target, thread))
         elif found := CALL.match(line):
-            began, kind = float(found["time"]), (found["name"], describe(found["rest"]))
+            began, name, target = float(found["time"]), found["name"], describe(found["rest"])
             if "<unfinished" in line:
-                begun[thread] = (began, *kind)
+                begun[thread] = began, name, target
             elif took := TOOK.search(line):
-                calls.append(Call(began, began + float(took[1]), *kind, thread))
+                calls.append(Call(began, began + float(took[1]), name, target, thread))
     return sorted(calls, key=lambda call: call.ended)
 
 
