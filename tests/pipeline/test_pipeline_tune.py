@@ -67,7 +67,7 @@ def give_objects(project: Trained) -> None:
                 "annotation": f"{part}_annotation/scene-{number}.png",
             }
             records.append({"line": number, "status": "accepted", "split": part} | place | kept)
-    rejected = {"image": "s3://images/rejected.jpg", "mask": "s3://x/rejected.png", "split": "train"}
+    rejected = {"image": "s3://images/rejected.jpg", "mask": "s3://images/rejected.png", "split": "train"}
     records.append({"line": 11, "status": "rejected"} | rejected)
     write_objects(project, records)
 
