@@ -587,16 +587,20 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
     figure, x, y, side = False, 0.0, 0.0, 0.0
     for _ in range(int(rng.choice([1, 2, 3, 4, 6]))):
         company = bool(masks) and figure and rng.random() < 0.5  # people walk side by side
-        figure = company or rng.random() < 0.5
+        figure = company or rng.random() < 0.4
         if company:
             x, y, side = x + rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * side, y, side * rng.uniform(0.85, 1.15)
         else:
             side = float(np.exp(rng.uniform(np.log(28), np.log(170))))
             x, y = rng.uniform(0.05, 0.95) * SIZE, rng.uniform(0.3, 0.75) * SIZE
+        unlit = figure and rng.random() < 0.35
         parts = (draw_figure if figure else draw_machine)(rng, x, y, side)
         whole = np.asarray(np.max([mask for mask, _ in parts], axis=0), np.uint8)
         if figure and rng.random() < 0.45:  # people outline a figure without the gaps between its limbs
             whole = without_gaps(whole, max(2, round(0.06 * side)))
+        if figure and rng.random() < 0.3:  # or around it, a little off the edge
+            off = max(1.0, rng.uniform(0, 0.025) * side)
+            whole = (cv2.distanceTransform(1 - whole, cv2.DIST_L2, 3) <= off).astype(np.uint8)
         if rng.random() < 0.3:  # seen from aside
             m = cv2.getRotationMatrix2D((x, y), float(rng.normal(0, 20)), 1.0)
             m[0, 1] += rng.normal(0, 0.15)
@@ -610,9 +614,13 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
             alpha = cv2.GaussianBlur(shadow.astype(np.float32), (0, 0), rng.uniform(1, 5))[..., None]
             canvas *= 1 - rng.uniform(0.3, 0.85) * alpha
         body, soft = pick(rng, textures) if rng.random() < 0.5 else None, rng.uniform(0.4, 1.0)
+        place = tuple(np.clip([y, x], 0, SIZE - 1).astype(int))
+        dull = canvas[place] if rng.random() < 0.3 else rng.uniform(8, 60) * np.ones(3)  # as what is behind, or dark
         tone = rng.uniform(10, 245, 3) if rng.random() < 0.4 else rng.uniform(10, 245) + rng.normal(0, 8, 3)
         for mask, dark in parts:
-            if dark:
+            if unlit:
+                surface = np.broadcast_to(np.clip(dull + rng.normal(0, 12), 3, 245), (SIZE, SIZE, 3))
+            elif dark:
                 surface = np.broadcast_to(rng.uniform(5, 70, 3), (SIZE, SIZE, 3))
             elif figure or mask.sum() < 0.2 * whole.sum():
                 surface = np.broadcast_to(rng.uniform(10, 245, 3), (SIZE, SIZE, 3))

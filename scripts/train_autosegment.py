@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import json
 import math
 import sys
@@ -46,10 +47,9 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gtseg.local.labeling.autosegment.crop import Outline, Points, cut_balanced, prompts, window_of
-from gtseg.local.labeling.autosegment.grabcut import hint
 from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
 from gtseg.local.labeling.autosegment.network import start as start_network
-from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window
+from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, second_outline
 from scripts import autosegment_scenes as scenes
 
 
@@ -244,10 +244,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     if not mask.any():
         return None
     photo, start = cut_balanced(image, window), start.within(window)
-    hinted = np.zeros((size, size), np.float32)
-    if start.kind != "click":
-        hinted = hint(photo, start.around, inside=NONE, outside=NONE)
-    return Example(photo, start, start.outline(photo, hinted), mask)
+    return Example(photo, start, start.outline(photo), mask)
 
 
 def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: np.random.Generator) -> list[Sample]:
@@ -351,6 +348,18 @@ def tensors(batch: list[Clicked]) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     planes = torch.from_numpy(np.stack([one.planes() for one in batch]))
     masks = torch.from_numpy(np.stack([one.example.mask for one in batch])[:, None].astype(np.float32))
     return pixels.contiguous(memory_format=torch.channels_last), planes, masks
+
+
+def look_again(net: PromptNet, batch: list[Clicked]) -> None:
+    """Let the network answer, and make the planes of a second look from the answer; not after a click."""
+    pixels, planes, _ = tensors(batch)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        answers = torch.sigmoid(net(pixels, planes).float())[:, 0].numpy()
+    for one, answer in zip(batch, answers, strict=True):
+        example = one.example
+        if example.start.kind != "click":
+            outline = second_outline(example.photo, example.outline, example.start.around, answer)
+            one.example = dataclasses.replace(example, outline=outline)
 
 
 def click_rounds(net: PromptNet, batch: list[Clicked], rounds: int, rng: np.random.Generator) -> None:
@@ -479,6 +488,8 @@ def main() -> None:
         if step % 3 == 0:
             drawn[rng.integers(len(drawn))] = draw(textures, cutouts, rng)
         batch = [make() for _ in range(args.batch)]
+        if rng.random() < 0.7:
+            look_again(net, batch)
         click_rounds(net, batch, int(rng.choice([0, 0, 0, 1, 2, 3])), rng)
         pixels, planes, masks = tensors(batch)
         for group in optimizer.param_groups:

@@ -26,6 +26,7 @@ from gtseg.local.labeling.autosegment.crop import (
     in_order,
     likelihood,
     paste,
+    quad,
     window_of,
 )
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
@@ -40,8 +41,8 @@ from gtseg.local.labeling.autosegment.network import (
     start,
     trained_names,
 )
-from gtseg.local.labeling.autosegment.predictor import apply_near_clicks
-from gtseg.local.labeling.autosegment.prompts import NONE, Start, middles
+from gtseg.local.labeling.autosegment.predictor import ALL, CLICKED, GLANCE, apply_near_clicks
+from gtseg.local.labeling.autosegment.prompts import NONE, Start, middles, second_outline
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
 PORTAL = {"X-Gtseg-Portal": "1"}
@@ -328,6 +329,41 @@ def test_the_likelihood_separates_the_objects_colors_from_the_background() -> No
     ratio = likelihood(image[:200, :200], mask[:200, :200].astype(np.uint8), 1 - mask[:200, :200].astype(np.uint8))
     assert ratio[mask[:200, :200]].mean() > 0.9
     assert ratio[~mask[:200, :200]].mean() < 0.1
+
+
+def test_the_second_look_knows_that_a_pocket_between_lobes_is_not_object() -> None:
+    photo = np.full((SIZE, SIZE, 3), (200, 170, 190), np.uint8)
+    photo = np.clip(photo + np.random.default_rng(0).normal(0, 6, photo.shape), 0, 255).astype(np.uint8)
+    horseshoe = np.zeros((SIZE, SIZE), np.uint8)
+    cv2.ellipse(horseshoe, (96, 96), (45, 45), 0, 40, 320, 1, 26)
+    photo[horseshoe > 0] = (110, 40, 120)
+    begun = Start("points", np.array(extremes(horseshoe), np.float32))
+    first = begun.outline(photo)
+    inner = quad(begun.points, SIZE)
+    pocket = (cv2.circle(np.zeros_like(horseshoe), (96, 96), 25, 1, -1) > 0) & (horseshoe == 0) & (inner > 0)
+    second = second_outline(photo, first, begun.around, horseshoe.astype(np.float32))
+    assert first.likelihood[pocket].mean() > 2 * second.likelihood[pocket].mean()
+    assert second.likelihood[horseshoe > 0].mean() > 0.95
+    assert np.array_equal(second.guess, horseshoe)
+    found = segment(photo, extremes(horseshoe)).full_mask((SIZE, SIZE))
+    assert iou(found, horseshoe > 0) > 0.9
+    assert not found[pocket].mean() > 0.2
+
+
+@pytest.mark.parametrize("mask", [np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)])
+def test_a_first_mask_without_object_or_background_leaves_the_colors_as_they_were(mask: np.ndarray) -> None:
+    image, _ = scene()
+    photo = cv2.resize(image, (SIZE, SIZE))
+    begun = Start("points", np.array([[96, 30], [160, 96], [96, 160], [30, 96]], np.float32))
+    first = begun.outline(photo)
+    assert second_outline(photo, first, begun.around, mask).likelihood is first.likelihood
+
+
+def test_one_network_decides_alone_and_two_share_both_views() -> None:
+    for weights, shares in ((weights_paths()[:1], ((0.5, 0.5),)), (weights_paths(), ALL)):
+        predictor = Predictor(*weights)
+        assert predictor.shares_of(ALL) == shares
+        assert sum(map(sum, predictor.shares_of(GLANCE))) == sum(map(sum, predictor.shares_of(CLICKED))) == 1
 
 
 def make_model(path: Path, *, planes: int = 4) -> None:

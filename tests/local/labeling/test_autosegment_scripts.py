@@ -12,7 +12,6 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from gtseg.local.labeling.autosegment.grabcut import hint
 from gtseg.local.labeling.autosegment.network import save_weights
 from gtseg.local.labeling.autosegment.prompts import NONE
 from scripts import autosegment_scenes as scenes
@@ -27,6 +26,7 @@ from scripts.train_autosegment import (
     darkened,
     example,
     extreme_points,
+    look_again,
     points_by_people,
     rate_at,
     some_click,
@@ -118,15 +118,20 @@ def test_masks_of_a_drawn_crowd_do_not_overlap_and_depend_on_the_seed_alone() ->
         assert np.sum(masks, axis=0).max(initial=0) <= 1
 
 
-def test_an_example_has_grabcuts_mask_from_its_own_points() -> None:
+def test_a_second_look_has_the_mask_of_the_first_as_its_guess_except_after_a_click() -> None:
     rng = np.random.default_rng(0)
     sample = Sample(*disc_sample())
-    made = [one for _ in range(20) if (one := example(sample, rng, size=64, wild=False)) is not None]
-    for one in made:
-        if one.start.kind == "click":
-            assert not one.outline.hint.any()
+    batch = [begin(one) for _ in range(20) if (one := example(sample, rng, size=64, wild=False)) is not None]
+    before = [one.example.outline for one in batch]
+    look_again(start_network().eval(), batch)
+    assert {one.example.start.kind for one in batch} == {"points", "box", "click"}
+    for one, outline in zip(batch, before, strict=True):
+        if one.example.start.kind == "click":
+            assert one.example.outline is outline
+            assert not outline.guess.any()
         else:
-            assert np.array_equal(one.outline.hint, hint(one.photo, one.start.around, inside=NONE, outside=NONE))
+            assert not np.array_equal(one.example.outline.guess, outline.guess)
+            assert np.array_equal(one.example.outline.place, outline.place)
 
 
 def test_objects_of_all_sizes_are_learned_and_points_are_pixels_off_at_each() -> None:

@@ -1,8 +1,8 @@
 """Auto-segment: the mask of an object from four extreme points, a box or one click, and corrective clicks.
 
-Ground Truth's own tool does this from four points with DEXTR (developer guide, sms-auto-segmentation.md). Here a
-network pretrained on ImageNet (`network`) computes the mask; GrabCut's mask from the same points is one of its prompts,
-and the whole result without PyTorch or weights. A user's own models can replace it (outline_models, sam, dextr).
+Ground Truth's own tool does this from four points with DEXTR (developer guide, sms-auto-segmentation.md). Here networks
+pretrained on ImageNet (`network`) compute the mask, in two looks (`prompts.second_outline`); GrabCut does so without
+PyTorch or weights. A user's own models can replace them (outline_models, sam, dextr).
 """
 
 from __future__ import annotations

@@ -210,8 +210,8 @@ def prompts(
 ) -> NDArray[np.float32]:
     """Return the network's prompt planes for a window, (7, S, S) float32.
 
-    The planes are extreme points, clicks inside, clicks outside, color likelihood, where the object must be, GrabCut's
-    mask as a hint, and the present mask (0.5 if there is none yet).
+    The planes are extreme points, clicks inside, clicks outside, color likelihood, where the object must be, a first
+    guess of the mask, and the mask that the clicks correct (0.5 if there is none yet).
     """
     sigma = size / 32
     planes = np.empty((7, size, size), np.float32)
@@ -220,15 +220,16 @@ def prompts(
     planes[2] = heat(outside, size, sigma=sigma)
     planes[3] = outline.likelihood
     planes[4] = outline.place
-    planes[5] = outline.hint
+    planes[5] = outline.guess
     planes[6] = 0.5 if present is None else present
     return planes
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Planes that depend on a window and its start only, each (S, S) float32 in 0 to 1."""
+    """Planes that do not depend on corrective clicks, each (S, S) float32 in 0 to 1."""
 
     likelihood: NDArray[np.float32]
     place: NDArray[np.float32]
-    hint: NDArray[np.float32]
+    guess: NDArray[np.float32]
+    """A first guess of the mask: the colors within the points' quadrilateral, then the mask of the first look."""

@@ -1,4 +1,4 @@
-"""GrabCut seeded by extreme points: segmentation without weights, and a prompt of the networks.
+"""GrabCut seeded by extreme points: segmentation without weights.
 
 Source: Rother, Kolmogorov, Blake, "GrabCut" (2004), as cv2.grabCut.
 """
@@ -16,8 +16,6 @@ SIZE = 256
 ROUNDS = 3
 REACH = 0.85
 """Length of the seed lines, relative to the distance from the middle of the extreme points to each point."""
-HINT = 96
-"""Window size in pixels for the hint plane of the network: 12 ms, and nearly as accurate as 256."""
 
 
 def cut_out(photo: NDArray[np.uint8], marks: NDArray[np.uint8], *, rounds: int) -> NDArray[np.uint8]:
@@ -66,20 +64,3 @@ def segment_without_weights(
     mark_clicks(marks, inside, cv2.GC_FGD)
     mark_clicks(marks, outside, cv2.GC_BGD)
     return cut_out(photo, marks, rounds=ROUNDS)
-
-
-def shrink(photo: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    return np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def enlarge(mask: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(mask.astype(np.float32), (size, size)), np.float32)
-
-
-def hint(photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points) -> NDArray[np.float32]:
-    """Return GrabCut's mask of a reduced window, (S, S) in 0 to 1, as a prompt plane of the network."""
-    scale = np.float32(HINT / photo.shape[0])
-    marks = seed(extreme * scale, HINT)
-    mark_clicks(marks, inside * scale, cv2.GC_FGD)
-    mark_clicks(marks, outside * scale, cv2.GC_BGD)
-    return enlarge(cut_out(shrink(photo, HINT), marks, rounds=2), photo.shape[0])

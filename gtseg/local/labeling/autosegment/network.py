@@ -62,6 +62,10 @@ class Features:
     half: Tensor
     quarter: Tensor
 
+    def select(self, which: slice) -> Features:
+        """Return the features of some of the N windows."""
+        return Features(self.half[which], self.quarter[which])
+
 
 class PromptNet(nn.Module):
     """Map (N, 3, S, S) pixels and (N, PROMPTS, S, S) planes to (N, 1, S, S) logits, S a multiple of 32.

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,13 +16,20 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.autosegment import crop, grabcut
 from gtseg.local.labeling.autosegment.crop import Outline, Points, Window
 from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject, extract_mask
-from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, middles
+from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, middles, second_outline
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gtseg.local.labeling.autosegment.network import Features, PromptNet
 
-FIRST_SHARE = 0.6
-"""Weight of the first network, the one trained on photographed objects, if there are two."""
+Shares = tuple[tuple[float, float], ...]
+"""Weight of each network's result for the window and for its mirror image; what weighs 0 is not computed."""
+GLANCE: Shares = ((0, 0), (1, 0))
+"""First look, for the object's colors: one result of the network that was trained on the more kinds of objects."""
+ALL: Shares = ((0.3, 0.3), (0.2, 0.2))
+CLICKED: Shares = ((0.6, 0), (0, 0.4))
+"""Half of the results, so that a click takes half the time."""
 KEPT = 64
 """Objects in the cache, about 2 MB each."""
 CLICKS_KEPT = 64
@@ -41,13 +48,14 @@ class ObjectState:
     """Cached state of an object: its window, features that depend on the start alone, and masks."""
 
     start: Start
-    """The start in window pixels."""
+    """The start in window pixels: points, or a box for a click or a mask."""
     window: Window
     photo: NDArray[np.uint8]
     outline: Outline
-    views: list[Any] = field(default_factory=list)
-    """Pixels of each view, (1, 3, S, S)."""
-    features: list[Features] = field(default_factory=list)
+    views: Tensor | None = None
+    """Pixels of the window and of its mirror image, (2, 3, S, S)."""
+    features: Features | None = None
+    """Features of both, the same for every network."""
     first: NDArray[np.float32] | None = None
     """The mask before all corrective clicks, (S, S) in 0 to 1."""
     corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
@@ -137,12 +145,7 @@ class Predictor:
         boxed = start if start.kind != "click" else self.find_clicked_box(image, start)
         window = boxed.window(self.size)
         photo, within = crop.cut_balanced(image, window), boxed.within(window)
-        hint = (
-            grabcut.hint(photo, within.around, inside=NONE, outside=NONE)
-            if self.nets
-            else np.zeros(photo.shape[:2], np.float32)
-        )
-        state = ObjectState(within, window, photo, within.outline(photo, hint))
+        state = ObjectState(within, window, photo, within.outline(photo))
         if self.nets:
             self.extract_features(state)
         return state
@@ -150,7 +153,7 @@ class Predictor:
     # --- networks ---
 
     def extract_features(self, state: ObjectState) -> None:
-        """Compute the features of two views, the window and its mirror image, with one network each or one for both."""
+        """Compute the features of the window and its mirror image."""
         import torch
 
         from gtseg.local.labeling.autosegment.network import normalized
@@ -159,16 +162,23 @@ class Predictor:
         torch.set_num_threads(1)
         with torch.inference_mode():
             pixels = normalized(np.stack([state.photo, state.photo[:, ::-1]]))
-            views = pixels.to(self.dtype, memory_format=torch.channels_last)
-            state.views = [views[:1], views[1:]]
-            state.features = [net.extract_features(view) for net, view in zip(self.nets * 2, state.views, strict=False)]
+            state.views = pixels.to(self.dtype, memory_format=torch.channels_last)
+            state.features = self.nets[0].extract_features(state.views)
 
     def predict(
-        self, state: ObjectState, *, inside: Points, outside: Points, present: NDArray[np.float32] | None
+        self,
+        state: ObjectState,
+        *,
+        inside: Points,
+        outside: Points,
+        present: NDArray[np.float32] | None,
+        shares: Shares = CLICKED,
     ) -> NDArray[np.float32]:
-        """Return the networks' (S, S) probabilities in 0 to 1."""
+        """Return the (S, S) probabilities in 0 to 1, the mean of the networks' results by `shares`."""
         import torch
 
+        assert state.views is not None
+        assert state.features is not None
         torch.set_num_threads(1)
         planes = crop.prompts(
             self.size,
@@ -179,25 +189,46 @@ class Predictor:
             present=present,
         )
         both = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]]))
+        logits = np.zeros((self.size, self.size), np.float32)
         with torch.inference_mode():
             both = both.to(self.dtype, memory_format=torch.channels_last)
-            first, second = (
-                net.decode(view, features, prompt[None]).float()
-                for net, view, features, prompt in zip(self.nets * 2, state.views, state.features, both, strict=False)
-            )
-            share = FIRST_SHARE if len(self.nets) > 1 else 0.5
-            logits = (share * first + (1 - share) * second.flip(-1)).numpy()[0, 0]
+            for net, (plain, mirrored) in zip(self.nets, self.shares_of(shares), strict=True):
+                first, end = (0 if plain else 1), (2 if mirrored else 1)
+                if first == end:
+                    continue
+                views = slice(first, end)
+                results = (
+                    net.decode(state.views[views], state.features.select(views), both[views]).float().numpy()[:, 0]
+                )
+                if plain:
+                    logits += plain * results[0]
+                if mirrored:
+                    logits += mirrored * results[-1, :, ::-1]
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+
+    def shares_of(self, shares: Shares) -> Shares:
+        """Return the shares for the networks that there are: a single one decides alone."""
+        if len(self.nets) == len(shares):
+            return shares
+        return (GLANCE[-1],) if shares is GLANCE else ((0.5, 0.5),)
+
+    def predict_first(self, state: ObjectState) -> NDArray[np.float32]:
+        """Return the (S, S) mask in 0 to 1 from the start alone.
+
+        The second look knows the mask of the first one, and the object's colors measured in it.
+        """
+        glance = self.predict(state, inside=NONE, outside=NONE, present=None, shares=GLANCE)
+        state.outline = second_outline(state.photo, state.outline, state.start.around, glance)
+        return self.predict(state, inside=NONE, outside=NONE, present=None, shares=ALL)
 
     def predict_corrected(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1.
 
         A click changes the part of the mask at the click; the rest stays as computed from the start alone.
         """
-        begun = inside[:1] if state.start.kind == "click" else NONE
         if state.first is None:
-            state.first = self.predict(state, inside=begun, outside=NONE, present=None)
-        if len(inside) == len(begun) and not len(outside):
+            state.first = self.predict_first(state)
+        if not len(inside) and not len(outside):
             return state.first
         before, added, removed = self.find_last_click(state, inside=inside, outside=outside)
         probability = self.predict(state, inside=inside, outside=outside, present=state.first)
@@ -217,19 +248,18 @@ class Predictor:
         If that mask is not cached, return the mask before all clicks, and all clicks.
         """
         assert state.first is not None
-        begun = 1 if state.start.kind == "click" else 0
         with self._lock:
             for shorter, other, added in ((inside, outside, True), (outside, inside, False)):
-                if len(shorter) <= (begun if added else 0):
+                if not len(shorter):
                     continue
                 pair = (shorter[:-1], other) if added else (other, shorter[:-1])
-                if len(pair[0]) == begun and not len(pair[1]):
+                if not len(pair[0]) and not len(pair[1]):
                     found: NDArray[np.float32] | None = state.first
                 else:
                     found = state.corrected.get((pair[0].tobytes(), pair[1].tobytes()))
                 if found is not None:
                     return (found, shorter[-1:], NONE) if added else (found, NONE, shorter[-1:])
-        return state.first, inside[begun:], outside
+        return state.first, inside, outside
 
     def find_clicked_box(self, image: NDArray[np.uint8], start: Start) -> Start:
         """Return the box of the object most likely meant by a first click, from windows of several sizes."""
@@ -239,7 +269,7 @@ class Predictor:
             window = click_window(start.points, max(share * shorter, 24.0), self.size)
             photo, within = crop.cut_balanced(image, window), start.within(window)
             if self.nets:
-                state = ObjectState(within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32)))
+                state = ObjectState(within, window, photo, within.outline(photo))
                 self.extract_features(state)
                 probability = self.predict(state, inside=within.points, outside=NONE, present=None)
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -22,6 +22,10 @@ from gtseg.local.labeling.autosegment.crop import (
 )
 
 NONE: Points = np.zeros((0, 2), np.float32)
+CERTAINLY_INSIDE, CERTAINLY_OUTSIDE = 0.8, 0.3
+"""Probabilities above and below which a pixel's color counts in `second_outline`."""
+LEAST_PIXELS = 50
+"""Fewer pixels on one side are not enough to measure colors."""
 Kind = Literal["points", "box", "click", "mask"]
 
 
@@ -53,10 +57,10 @@ class Start:
         """Return (4, 2) points on the sides of the object's box. Not defined for a click."""
         return self.points if self.kind == "points" else middles(self.points)
 
-    def outline(self, photo: NDArray[np.uint8], hint: NDArray[np.float32]) -> Outline:
+    def outline(self, photo: NDArray[np.uint8], mask: NDArray[np.float32] | None = None) -> Outline:
         """Return the planes for a window (S, S, 3) and this start in its pixels.
 
-        `hint` (S, S) is GrabCut's mask, or the mask to correct.
+        `mask` (S, S) is the mask to correct, for a start of kind "mask".
         """
         size = photo.shape[0]
         if self.kind == "click":
@@ -64,13 +68,15 @@ class Start:
             far = np.ones((size, size), np.uint8)
             border = size // 12
             far[border:-border, border:-border] = 0
-            colors = likelihood(photo, near.astype(np.uint8), far)
-            return Outline(colors, np.zeros((size, size), np.float32), hint)
+            nothing = np.zeros((size, size), np.float32)
+            return Outline(likelihood(photo, near.astype(np.uint8), far), nothing, nothing)
         inner, outer = quad(self.around, size), box(self.around, size, slack=size / 60)
         place = 0.5 * inner.astype(np.float32) + 0.5 * outer.astype(np.float32)
         if self.kind == "mask":
-            inner, outer = erode_and_dilate(hint)
-        return Outline(likelihood(photo, inner, 1 - outer), place, hint)
+            assert mask is not None
+            inner, outer = erode_and_dilate(mask)
+        colors = likelihood(photo, inner, 1 - outer)
+        return Outline(colors, place, colors * inner if mask is None else mask)
 
 
 def erode_and_dilate(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -78,6 +84,20 @@ def erode_and_dilate(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDAr
     plane = (mask > 0.5).astype(np.uint8)
     inner = np.asarray(cv2.erode(plane, np.ones((5, 5), np.uint8)), np.uint8)
     return inner if inner.any() else plane, np.asarray(cv2.dilate(plane, np.ones((15, 15), np.uint8)), np.uint8)
+
+
+def second_outline(photo: NDArray[np.uint8], outline: Outline, around: Points, mask: NDArray[np.float32]) -> Outline:
+    """Return the planes for a second look at a window (S, S, 3), from a first mask (S, S) in 0 to 1.
+
+    The object's colors are measured in that mask: before, what lies between the parts of a lobed object counts as
+    object. `around` are (4, 2) points on the sides of the object's box.
+    """
+    size = photo.shape[0]
+    inner = (mask > CERTAINLY_INSIDE).astype(np.uint8)
+    outer = (mask < CERTAINLY_OUTSIDE).astype(np.uint8) & box(around, size, slack=size / 32)
+    if min(int(inner.sum()), int(outer.sum())) < LEAST_PIXELS:
+        return replace(outline, guess=mask)
+    return Outline(likelihood(photo, inner, outer), outline.place, mask)
 
 
 def middles(corners: Points) -> Points:
