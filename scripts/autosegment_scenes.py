@@ -413,7 +413,8 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
         color[:] = color.mean()
     inner = np.clip(color + rng.choice([-1, 1]) * rng.uniform(20, 110) + rng.normal(0, 15, 3), 0, 255)
     cored, crowded, spread = rng.random() < 0.5, rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.4)
-    lobed = rng.choice([0.0, 0.6, 1.0, 1.0])
+    lobed = rng.choice([0.2, 1.0, 1.0, 1.0])
+    paler = rng.uniform(0.1, 0.8) if rng.random() < 0.5 else 0.0
     habit = rng.uniform(-0.06, 0.12) * radius if rng.random() < 0.3 else 0.0
     rim, even = rng.uniform(-0.4, 0.35) if rng.random() < 0.5 else 0.0, rng.random() < 0.5
     soft, loud = rng.uniform(0.4, 2.0), rng.uniform(0.03, 0.35)
@@ -445,6 +446,10 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
         masks = [earlier & (1 - mask) for earlier in masks] + [mask]
         if cored:
             place = center + rng.normal(0, 0.1 * own, 2)
+            if paler:  # nearer to the ground in the middle, as cytoplasm between the lobes of a nucleus
+                middle = draw_grain(rng, place, own * rng.uniform(0.2, 0.6)) & mask
+                pale = np.clip(color + (ground - color) * paler + rough * 8, 0, 255).astype(np.uint8)
+                lay(canvas, middle, pale, softness=2 * soft)
             if rng.random() < lobed:
                 core = draw_lobes(rng, place, own * rng.uniform(0.55, 0.95)) & mask
             else:
@@ -454,7 +459,8 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
     if rng.random() < 0.4:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.6))
     canvas += rng.normal(0, rng.uniform(0, 9), canvas.shape)
-    kept = [largest_part(mask) for mask in [*moved_outwards(masks, habit), *moved_outwards(cores, habit)]]
+    bodies = [] if cores and rng.random() < 0.6 else moved_outwards(masks, habit)
+    kept = [largest_part(mask) for mask in [*bodies, *moved_outwards(cores, habit)]]
     return np.clip(canvas, 0, 255).astype(np.uint8), [mask for mask in kept if mask.sum() >= 120]
 
 

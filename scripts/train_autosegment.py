@@ -251,12 +251,12 @@ def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: n
     """The objects of one drawn scene."""
     while True:
         kind = rng.random()
-        if kind < 0.3:
+        if kind < 0.35:
             canvas, masks = scenes.draw_colony(rng, textures)
-        elif kind < 0.55:
+        elif kind < 0.6:
             canvas, masks = scenes.draw_machines(rng, textures)
             masks += scenes.groups(rng, masks)
-        elif cutouts and kind < 0.9:
+        elif cutouts and kind < 0.92:
             canvas, masks = scenes.draw_crowd(rng, textures, cutouts)
             masks += scenes.groups(rng, masks)
         else:
