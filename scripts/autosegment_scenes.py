@@ -593,7 +593,7 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
     figure, x, y, side = False, 0.0, 0.0, 0.0
     for _ in range(int(rng.choice([1, 2, 3, 4, 6]))):
         company = bool(masks) and figure and rng.random() < 0.5  # people walk side by side
-        figure = company or rng.random() < 0.4
+        figure = company or rng.random() < 0.5
         if company:
             x, y, side = x + rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * side, y, side * rng.uniform(0.85, 1.15)
         else:
