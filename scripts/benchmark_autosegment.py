@@ -231,7 +231,7 @@ def time_parts(thing: Object, predictor: Predictor) -> None:
     packed = io.BytesIO()
     Image.fromarray(image).save(packed, "JPEG")
     window = crop.window_of(points, predictor.size)
-    photo, extreme = crop.cut_balanced(image, window), window.inward(points)
+    extreme = window.inward(points)
     start = Start("points", points)
     state = predictor.find_state(image, start, key=None)
     probability = predictor.predict_corrected(state, inside=NONE, outside=NONE)
@@ -240,8 +240,8 @@ def time_parts(thing: Object, predictor: Predictor) -> None:
     steps: dict[str, Callable[[], object]] = {
         "decode the image (once per task)": lambda: decode_stored(packed.getvalue()),
         "cut the window": lambda: crop.cut_balanced(image, window),
-        "GrabCut's hint": lambda: grabcut.hint(photo, extreme, inside=NONE, outside=NONE),
-        "window, hint, the frozen part": lambda: predictor.find_state(image, start, key=None),
+        "window, prompts, the frozen part": lambda: predictor.find_state(image, start, key=None),
+        "the networks, two looks": lambda: predictor.predict_first(state),
         "the networks with a click": lambda: predictor.predict_corrected(
             state, inside=window.inward(click), outside=NONE
         ),
