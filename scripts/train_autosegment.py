@@ -11,17 +11,19 @@ The mean of weights that were trained from one another keeps what each has learn
 
     scripts/train_autosegment.py --average first.npz second.npz third.npz --out weights.npz --seen WORDS
 
-What ships with the package, each file of 2.8 MB, continues the file of commit bbb6dc1 (d0 and c0 below; that commit's
-script says how they were trained), with windows of 192 pixels:
+What ships with the package, each file of 2.8 MB, continues the file of commit 9dde2bd (s below; that commit's script
+says how they were trained), with windows of 192 pixels:
 
     PHOTOS="--photos cats --cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png \
-        --leave-out $(cat scripts/autosegment_cutouts.txt) --size 192 --cpu-seconds 2700 --rate 1.2e-3 --fall 0.8"
-weights_drawn.npz has seen no outline of a photographed object:
-    $PHOTOS --no-objects --pool 150 --seed 83 --start d0 --out d1
-    --average d0 d1
-weights_cats.npz has seen the cats' outlines:
-    $PHOTOS --pool 120 --drawn 0.5 --seed 82 --start c0 --out c1
-    --average c0 c1
+        --leave-out $(cat scripts/autosegment_cutouts.txt) --size 192"
+    TWO="--rate 1.1e-3 --fall 0.9"
+weights_drawn.npz has seen no outline of a photographed object (`$PHOTOS --no-objects --pool 150` in each line):
+    --cpu-seconds 3300 --rate 1.2e-3 --fall 0.8 --seed 93 --start s --out n  # 3,500 steps of it, scenes of 4912c65
+    $TWO --cpu-seconds 1950 --seed 95 --start n-3500 --out o  # scenes of abf984d
+    --average s o --out so
+    $TWO --cpu-seconds 1350 --seed 97 --start so --out p
+    --average o p
+weights_cats.npz has seen the cats' outlines: the same lines with `$PHOTOS --pool 120 --drawn 0.5`, seeds 92, 94, 96.
 
 Data and licenses: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
 @lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).
