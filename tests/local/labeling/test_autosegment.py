@@ -359,7 +359,7 @@ def test_a_first_mask_without_object_or_background_leaves_the_colors_as_they_wer
     assert second_outline(photo, first, begun.around, mask).likelihood is first.likelihood
 
 
-def test_one_network_decides_alone_and_two_share_both_views() -> None:
+def test_one_network_decides_alone_and_two_share() -> None:
     for weights, shares in ((weights_paths()[:1], ((0.5, 0.5),)), (weights_paths(), ALL)):
         predictor = Predictor(*weights)
         assert predictor.shares_of(ALL) == shares
