@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,17 @@ def test_a_further_click_gives_the_same_mask_with_and_without_the_cache() -> Non
     predictor.segment(image, begun, key="a")
     kept, fresh = (predictor.segment(image, begun, outside=click, key=key).full_mask(mask.shape) for key in ("a", None))
     assert np.array_equal(kept, fresh)
+
+
+def test_requests_for_one_object_at_the_same_time_give_the_same_mask() -> None:
+    image, mask = scene()
+    predictor, begun = Predictor(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
+    alone = predictor.find_state(image, begun, key=None)
+    shared = predictor.find_state(image, begun, key=None)
+    expected = predictor.predict_corrected(alone, inside=NONE, outside=NONE)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: predictor.predict_corrected(shared, inside=NONE, outside=NONE), range(6)))
+    assert all(np.array_equal(one, expected) for one in found)
 
 
 def test_a_click_changes_the_mask_only_in_its_neighborhood() -> None:

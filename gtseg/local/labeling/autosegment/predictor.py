@@ -60,6 +60,8 @@ class ObjectState:
     """The mask before all corrective clicks, (S, S) in 0 to 1."""
     corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
     """Masks by the clicks inside and outside that they result from."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `first` is computed, which also changes `outline`."""
 
 
 def weights_paths() -> list[Path]:
@@ -226,8 +228,9 @@ class Predictor:
 
         A click changes the part of the mask at the click; the rest stays as computed from the start alone.
         """
-        if state.first is None:
-            state.first = self.predict_first(state)
+        with state.lock:
+            if state.first is None:
+                state.first = self.predict_first(state)
         if not len(inside) and not len(outside):
             return state.first
         before, added, removed = self.find_last_click(state, inside=inside, outside=outside)
