@@ -352,12 +352,17 @@ def tensors(batch: list[Clicked]) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     return pixels.contiguous(memory_format=torch.channels_last), planes, masks
 
 
-def look_again(net: PromptNet, batch: list[Clicked]) -> None:
-    """Let the network answer, and make the planes of a second look from the answer; not after a click."""
+def answers_of(net: PromptNet, batch: list[Clicked]) -> NDArray[np.float32]:
+    """(N, S, S) probabilities, without gradients."""
     pixels, planes, _ = tensors(batch)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        answers = torch.sigmoid(net(pixels, planes).float())[:, 0].numpy()
-    for one, answer in zip(batch, answers, strict=True):
+        answers: NDArray[np.float32] = torch.sigmoid(net(pixels, planes).float())[:, 0].numpy()
+    return answers
+
+
+def look_again(net: PromptNet, batch: list[Clicked]) -> None:
+    """Let the network answer, and make the planes of a second look from the answer; not after a click."""
+    for one, answer in zip(batch, answers_of(net, batch), strict=True):
         example = one.example
         if example.start.kind != "click":
             outline = second_outline(example.photo, example.outline, example.start.around, answer)
@@ -367,10 +372,7 @@ def look_again(net: PromptNet, batch: list[Clicked]) -> None:
 def click_rounds(net: PromptNet, batch: list[Clicked], rounds: int, rng: np.random.Generator) -> None:
     """Let the network answer and click on what it got wrong, `rounds` times, as the page will."""
     for turn in range(rounds):
-        pixels, planes, _ = tensors(batch)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            answers = torch.sigmoid(net(pixels, planes).float())[:, 0].numpy()
-        for one, answer in zip(batch, answers, strict=True):
+        for one, answer in zip(batch, answers_of(net, batch), strict=True):
             if turn == 0:
                 one.present = answer
             if place := some_click(answer > 0.5, one.example.mask, rng):

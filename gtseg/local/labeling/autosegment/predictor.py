@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 Shares = tuple[tuple[float, float], ...]
 """Weight of each network's result for the window and for its mirror image; what weighs 0 is not computed."""
-GLANCE: Shares = ((0, 0), (1, 0))
-"""First look, for the object's colors: one result of the network that was trained on the more kinds of objects."""
-ALL: Shares = ((0.35, 0.35), (0.3, 0))
-CLICKED: Shares = ((0.7, 0), (0, 0.3))
-"""Two of the three results, so that a click takes less time."""
+FIRST_LOOK: Shares = ((0, 0), (1, 0))
+"""One result, for the object's colors, of the last network, which was trained on more kinds of objects."""
+SECOND_LOOK: Shares = ((0.35, 0.35), (0.3, 0))
+AFTER_CLICK: Shares = ((0.7, 0), (0, 0.3))
+"""One result of each network, so that a click takes less time."""
 KEPT = 64
 """Objects in the cache, about 2 MB each."""
 CLICKS_KEPT = 64
@@ -174,7 +174,7 @@ class Predictor:
         inside: Points,
         outside: Points,
         present: NDArray[np.float32] | None,
-        shares: Shares = CLICKED,
+        shares: Shares = AFTER_CLICK,
     ) -> NDArray[np.float32]:
         """Return the (S, S) probabilities in 0 to 1, the mean of the networks' results by `shares`."""
         import torch
@@ -195,10 +195,10 @@ class Predictor:
         with torch.inference_mode():
             both = both.to(self.dtype, memory_format=torch.channels_last)
             for net, (plain, mirrored) in zip(self.nets, self.shares_of(shares), strict=True):
-                first, end = (0 if plain else 1), (2 if mirrored else 1)
-                if first == end:
+                begin, end = (0 if plain else 1), (2 if mirrored else 1)
+                if begin == end:
                     continue
-                views = slice(first, end)
+                views = slice(begin, end)
                 results = (
                     net.decode(state.views[views], state.features.select(views), both[views]).float().numpy()[:, 0]
                 )
@@ -212,16 +212,16 @@ class Predictor:
         """Return the shares for the networks that there are: a single one decides alone."""
         if len(self.nets) == len(shares):
             return shares
-        return (GLANCE[-1],) if shares is GLANCE else ((0.5, 0.5),)
+        return (FIRST_LOOK[-1],) if shares is FIRST_LOOK else ((0.5, 0.5),)
 
     def predict_first(self, state: ObjectState) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1 from the start alone.
 
         The second look knows the mask of the first one, and the object's colors measured in it.
         """
-        glance = self.predict(state, inside=NONE, outside=NONE, present=None, shares=GLANCE)
-        state.outline = second_outline(state.photo, state.outline, state.start.around, glance)
-        return self.predict(state, inside=NONE, outside=NONE, present=None, shares=ALL)
+        first = self.predict(state, inside=NONE, outside=NONE, present=None, shares=FIRST_LOOK)
+        state.outline = second_outline(state.photo, state.outline, state.start.around, first)
+        return self.predict(state, inside=NONE, outside=NONE, present=None, shares=SECOND_LOOK)
 
     def predict_corrected(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1.
