@@ -36,6 +36,7 @@ def test_a_bucket_without_a_final_slash_is_refused_because_it_begins_other_bucke
     assert rewrite("s3://older/a.jpg", {"s3://old": "s3://new"}) == "s3://newer/a.jpg"
     for new in ("s3://new", "s3://new/"):
         assert find_rule_problem("s3://old", new).endswith("write s3://old/=s3://new/")
+        assert find_rule_problem("S3://old", new).endswith("write S3://old/=s3://new/")
 
 
 def test_the_explanation_of_a_url_outside_s3_names_rewrite() -> None:

@@ -32,7 +32,7 @@ def find_rule_problem(old: str, new: str) -> str:
     """Return why the rule that replaces the prefix `old` by `new` is wrong, with the solution; '' if it is right."""
     if problem := find_problem(new):
         return problem
-    if re.fullmatch(r"[a-z0-9]+://[^/]+", old):
+    if re.fullmatch(r"[A-Za-z0-9+.-]+://[^/]+", old):
         right = f"{old}/={new.rstrip('/')}/"
         return f"{old} must end with a slash, because other buckets' names may begin like it: write {right}"
     if old.endswith("/") and not new.endswith("/"):
