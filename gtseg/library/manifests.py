@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -45,8 +46,9 @@ def read_manifest(
     """Read the output manifest of a semantic segmentation labeling job: a path or an `s3://` URI.
 
     `label_attribute` selects one of several labels. `rewrite` replaces prefixes of URIs of moved images or masks:
-    `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read on access. Raises SettingsError if the label
-    is ambiguous or an address is mistyped, ManifestError naming the line that cannot be read.
+    `{"s3://old-bucket/": "s3://new-bucket/"}`; a UserWarning names a rule that replaces nothing. Images and masks are
+    read on access. Raises SettingsError if the label is ambiguous or an address is mistyped, ManifestError naming the
+    line that cannot be read.
     """
     place, s3 = require_file(str(manifest), "manifest"), S3(Clients())
     for old, new in (rewrite or {}).items():
@@ -54,8 +56,10 @@ def read_manifest(
             raise SettingsError(f"rewrite {old!r}: {new}: {problem}")
     body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, s3)
     label = label_attribute or _only_label(body, place)
-    lines = tuple(read_lines([body], label))
-    return Manifest(place, label, lines, Source(place, label, rewrites=rewrite or {}), s3)
+    lines, source = tuple(read_lines([body], label)), Source(place, label, rewrites=rewrite or {})
+    for message in source.unused_rules(lines):
+        warnings.warn(message, stacklevel=2)
+    return Manifest(place, label, lines, source, s3)
 
 
 def _only_label(body: bytes, place: str) -> str:

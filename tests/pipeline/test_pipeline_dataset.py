@@ -390,6 +390,30 @@ def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) ->
     assert run.dataset.chosen.rewrites == rules
 
 
+def test_a_rewrite_that_applies_to_nothing_is_named(bench: Bench) -> None:
+    bench.fill(3)
+    here = f"s3://{bench.bucket}/"
+    bench.make(rewrites={"s3://moved/": "s3://elsewhere/", here: here, "s3://missing/": "s3://elsewhere/"})
+    lines = [line for line in bench.messages().splitlines() if "rewrite" in line]
+    assert [line.partition(" did not apply to any image or mask of s3://")[0] for line in lines] == [
+        "the rewrite of s3://moved/ to s3://elsewhere/",
+        "the rewrite of s3://missing/ to s3://elsewhere/",
+    ]
+    assert all(line.endswith(f"for example not to {here}images/p000.jpg") for line in lines)
+
+
+def test_a_rewrite_of_an_objects_web_address_or_its_s3_uri_is_in_use(bench: Bench) -> None:
+    bench.fill(2)
+    web = "https://old.s3.amazonaws.com/images/"
+    for line in bench.lines:
+        line["source-ref"] = web + Path(line["source-ref"]).name
+    for rule in (web, "s3://old/images/"):
+        run = bench.make(rewrites={rule: f"s3://{bench.bucket}/images/"})
+        assert run.dataset
+        assert run.dataset.counts["failed"] == 0
+        assert "rewrite" not in bench.messages()
+
+
 def test_lines_of_two_jobs_are_read_with_both_attributes(bench: Bench) -> None:
     bench.fill(4)
     for line in bench.lines[2:]:

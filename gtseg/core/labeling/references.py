@@ -22,9 +22,14 @@ def decoded_forms(uri: str) -> tuple[str, ...]:
     return tuple(form for form in dict.fromkeys(forms) if form != uri)
 
 
+def find_rule(uri: str, rules: Mapping[str, str]) -> str | None:
+    """Return the longest prefix of the reference that a rule replaces; None if there is none."""
+    return max((prefix for prefix in rules if uri.startswith(prefix)), key=len, default=None)
+
+
 def rewrite(uri: str, rules: Mapping[str, str]) -> str:
     """Replace the longest prefix that a rule names; return the reference unchanged if none matches."""
-    old = max((prefix for prefix in rules if uri.startswith(prefix)), key=len, default=None)
+    old = find_rule(uri, rules)
     return uri if old is None else rules[old] + uri[len(old) :]
 
 

@@ -45,4 +45,4 @@ class LabelSource:
 
 
 OWN_LABELS = LabelSource()
-"""Return whether these are the labels of the run's own labeling job."""
+"""The labels of the run's own labeling job."""

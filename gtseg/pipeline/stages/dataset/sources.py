@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -22,7 +22,7 @@ from gtseg.core.labeling.output_manifest import (
     read_manifest,
     split_attributes,
 )
-from gtseg.core.labeling.references import rewrite
+from gtseg.core.labeling.references import find_rule, rewrite
 from gtseg.core.masks import ColorMap
 from gtseg.core.plurals import counted
 from gtseg.core.s3_uris import is_path, read_reference
@@ -52,8 +52,7 @@ class Source:
 
         Web URLs of S3 objects become S3 URIs, and prefixes are replaced by `rewrite`.
         """
-        original, reference = reference, read_reference(reference)
-        reference = rewrite(original if original != rewrite(original, self.rewrites) else reference, self.rewrites)
+        reference = rewrite(self._to_rewrite(reference), self.rewrites)
         if "://" in reference or not is_path(reference):
             return reference
         if not self.is_local:
@@ -63,6 +62,24 @@ class Source:
         beside = folder / Path(reference).name
         path = folder / reference
         return str(path if path.exists() or not beside.exists() else beside)
+
+    def unused_rules(self, lines: Iterable[Line]) -> list[str]:
+        """Return a message for each rule of `rewrites` that replaces nothing in the manifest's lines."""
+        unused, first = dict(self.rewrites), ""
+        for line in lines if unused else ():
+            references = (line.image, line.mask) if isinstance(line, Labeled) else (line.image,)
+            first = first or references[0]
+            for reference in references:
+                unused.pop(find_rule(self._to_rewrite(reference), self.rewrites) or "", None)
+            if not unused:
+                break
+        example = f", for example not to {first}" if first else ""
+        place = f"any image or mask of {self.manifest}{example}"
+        return [f"the rewrite of {old} to {new} did not apply to {place}" for old, new in unused.items()]
+
+    def _to_rewrite(self, reference: str) -> str:
+        """Return the reference as written if a rule applies to it, else with web URLs of S3 objects as S3 URIs."""
+        return reference if find_rule(reference, self.rewrites) is not None else read_reference(reference)
 
 
 def choose_labels(run: Run, context: Context, labels: LabelSource) -> LabelSource:

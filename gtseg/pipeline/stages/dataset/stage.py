@@ -108,6 +108,8 @@ class _Work:
         survey = lines.survey()
         if not survey.labeled:
             raise nothing_labeled(self.source.manifest, survey, lines.label)
+        for message in self.source.unused_rules(lines):
+            self.context.warn(message)
         classes = self._classes(survey)
         earlier = read_earlier(self.bulk, self.run.root, self.ledger)
         findings = self._check(lines, classes, earlier, total=survey.labeled)
