@@ -32,7 +32,7 @@ from gtseg.local.labeling.autosegment.crop import (
 )
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
-from gtseg.local.labeling.autosegment.mask_crop import ObjectMask, ObjectRows, extract_mask
+from gtseg.local.labeling.autosegment.mask_crop import ObjectMask, ObjectRows, extract_mask, fit_to_points
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
     PromptNet,
@@ -369,6 +369,51 @@ def test_a_first_mask_without_object_or_background_leaves_the_colors_as_they_wer
     begun = Start("points", np.array([[96, 30], [160, 96], [96, 160], [30, 96]], np.float32))
     first = begun.outline(photo)
     assert second_outline(photo, first, begun.around, mask).likelihood is first.likelihood
+
+
+def cone(radius: float, *, x: float = 96, y: float = 96) -> np.ndarray:
+    """(S, S) probabilities of a disk, with a soft edge."""
+    ys, xs = np.mgrid[:SIZE, :SIZE]
+    return (1 / (1 + np.exp((np.hypot(xs - x, ys - y) - radius) / 3))).astype(np.float32)
+
+
+def sides(x: float, y: float, radius: float) -> np.ndarray:
+    return np.array([[x, y - radius], [x + radius, y], [x, y + radius], [x - radius, y]], np.float32)
+
+
+@pytest.mark.parametrize("scale", [0.25, 1, 2])
+def test_a_mask_is_moved_toward_the_points_on_its_sides(scale: float) -> None:
+    window, true = Window(0, 0, SIZE / scale, SIZE), cone(40) > 0.5
+    for radius in (36, 44):
+        found = fit_to_points(cone(radius), window, sides(96, 96, 40))
+        assert iou(found > 0.5, true) > iou(cone(radius) > 0.5, true)
+    beside = fit_to_points(cone(40, x=100), window, sides(96, 96, 40))
+    assert iou(beside > 0.5, true) > iou(cone(40, x=100) > 0.5, true)
+
+
+def test_a_mask_that_ends_at_the_points_or_is_empty_stays_as_it_is() -> None:
+    window = Window(0, 0, SIZE, SIZE)
+    exact = cone(40)
+    assert np.allclose(fit_to_points(exact, window, sides(96, 96, 39.6)), exact, atol=1e-6)
+    nothing = np.full((SIZE, SIZE), 0.2, np.float32)
+    assert np.array_equal(fit_to_points(nothing, window, sides(96, 96, 40)), nothing)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.floats(4, 90),
+    st.lists(st.tuples(st.floats(-50, 240), st.floats(-50, 240)), min_size=4, max_size=4),
+    st.floats(2, 4000),
+)
+def test_any_points_keep_probabilities_between_0_and_1_and_their_certainty(
+    radius: float, points: list[tuple[float, float]], side: float
+) -> None:
+    before = cone(radius)
+    after = fit_to_points(before, Window(0, 0, side, SIZE), np.array(points, np.float32))
+    assert after.dtype == np.float32
+    assert ((after >= 0) & (after <= 1)).all()
+    assert (after[before > 0.9] > 0.5).all()
+    assert (after[before < 0.1] < 0.5).all()
 
 
 def test_the_shares_of_one_network_or_two_add_up_to_one() -> None:

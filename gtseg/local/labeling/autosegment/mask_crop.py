@@ -16,6 +16,11 @@ LARGE = 0.25
 """Window pixels per image pixel below which a mask is computed row by row."""
 LOOSE = 1.5
 """Image pixels, beside a fortieth of the window, by which an object may extend beyond points that people set."""
+TOLERANCE = 0.75
+"""Distance between a mask's side and the point on it that says nothing, in pixels of the image or of the window,
+whichever are larger, as are the following pixels."""
+FIT, FIT_LIMIT = 0.4, 1.5
+"""Change of the logits per pixel of a larger distance, and the largest change."""
 SPECK = 0.02
 """Parts smaller than this share of the largest part are removed as noise."""
 
@@ -99,8 +104,7 @@ def extract_mask(
     bounds the object, loosely; None allows the whole window.
     """
     if limits is not None:
-        allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40 + LOOSE * window.scale)
-        probability = (probability * allowed).astype(np.float32)
+        probability = probability * loose_box(np.concatenate([limits, inside]), window)
     reach = crop.extent(window, shape)
     if window.scale < LARGE:
         return extract_large_mask(probability, window, reach, inside=inside)
@@ -108,6 +112,40 @@ def extract_mask(
     clicked = (inside + 0.5) / window.scale + np.array([window.left - left, window.top - top])
     kept = without_specks((values > 0.5).astype(np.uint8), keep=clicked.astype(np.float32))
     return ObjectMask(left, top, kept, reach)
+
+
+def loose_box(points: Points, window: Window) -> NDArray[np.float32]:
+    """Return the (S, S) 0/1 box that bounds an object loosely, from window points on its sides."""
+    return crop.box(points, window.size, slack=window.size / 40 + LOOSE * window.scale).astype(np.float32)
+
+
+def fit_to_points(probability: NDArray[np.float32], window: Window, points: Points) -> NDArray[np.float32]:
+    """Return the probabilities (S, S) with every pixel a little more likely where the mask ends before the points.
+
+    Where it extends beyond them, pixels become less likely. `points` are window points on the object's four sides. They
+    may be some pixels off, so that the change is smooth and small: by the mean of the four distances, and across the
+    object by the difference between opposite sides.
+    """
+    mask = without_specks((probability * loose_box(points, window) > 0.5).astype(np.uint8))
+    if not mask.any():
+        return probability
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    low, high = points.min(0), points.max(0)
+    half = max(window.scale - 1, 0) / 2  # from the center of the object's last image pixel to that of the window's
+    first, last = np.array([x, y]) + half, np.array([x + width, y + height]) - 1 - half
+    before, after = (beyond_tolerance(d / max(window.scale, 1)) for d in (low - first, last - high))
+    middle, side = (low + high) / 2, np.maximum((high - low) / 2, 4)
+    steps = np.arange(window.size)
+    across, down = (np.clip((steps - m) / s, -1.3, 1.3) for m, s in zip(middle, side, strict=True))
+    slopes = (after - before) / 2
+    distance = (before + after).mean() / 2 + slopes[0] * across[None] + slopes[1] * down[:, None]
+    odds = np.exp(np.clip(FIT * distance, -FIT_LIMIT, FIT_LIMIT))
+    return (probability / (probability + (1 - probability) * odds)).astype(np.float32)
+
+
+def beyond_tolerance(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return distances nearer to 0 by TOLERANCE, at most to 0."""
+    return np.sign(distances) * np.maximum(np.abs(distances) - TOLERANCE, 0)
 
 
 def extract_large_mask(

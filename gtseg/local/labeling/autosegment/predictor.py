@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gtseg.local.labeling.autosegment import crop, grabcut
 from gtseg.local.labeling.autosegment.crop import Outline, Points, Window
-from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject, extract_mask
+from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject, extract_mask, fit_to_points
 from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, middles, second_outline
 
 if TYPE_CHECKING:
@@ -217,11 +217,13 @@ class Predictor:
     def predict_first(self, state: ObjectState) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1 from the start alone.
 
-        The second look knows the mask of the first one, and the object's colors measured in it.
+        The second look knows the mask of the first one, and the object's colors measured in it. Its result is fitted to
+        the points.
         """
         first = self.predict(state, inside=NONE, outside=NONE, present=None, shares=FIRST_LOOK)
         state.outline = second_outline(state.photo, state.outline, state.start.around, first)
-        return self.predict(state, inside=NONE, outside=NONE, present=None, shares=SECOND_LOOK)
+        second = self.predict(state, inside=NONE, outside=NONE, present=None, shares=SECOND_LOOK)
+        return fit_to_points(second, state.window, state.start.around)
 
     def predict_corrected(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1.
