@@ -6,6 +6,8 @@ Weights trained on them have seen no photograph of the class.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -468,6 +470,8 @@ def draw_colony(rng: np.random.Generator, textures: list[Image]) -> tuple[Image,
 
 
 Parts = list[tuple[Mask, bool]]
+RENDERED = 0.75
+"""Share of rendered people among the figures."""
 
 
 def polygon(points: NDArray[np.float64]) -> Mask:
@@ -550,6 +554,98 @@ def draw_figure(rng: np.random.Generator, x: float, y: float, side: float) -> Pa
     return parts
 
 
+def read_people(folder: Path) -> list[Cutout]:
+    """The rendered people of a folder, RGBA; beyond the silhouette colors continue those within."""
+    found = []
+    for path in sorted(folder.glob("*.png")):
+        picture = cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA)
+        alpha = picture[..., 3:].astype(np.float32) / 255
+        shares = cv2.GaussianBlur(alpha, (0, 0), 3)[..., None]
+        around = cv2.GaussianBlur(picture[..., :3] * alpha, (0, 0), 3) / np.maximum(shares, 1e-3)
+        colors = np.where(alpha > 0.5, picture[..., :3], around)
+        found.append(np.dstack([np.clip(colors, 0, 255).astype(np.uint8), picture[..., 3]]))
+    return found
+
+
+def stand(rng: np.random.Generator, person: Cutout, x: float, y: float, side: float) -> tuple[Parts, Image]:
+    """A rendered person of `side` pixels in height, perhaps with a load -> its parts and its colors on the canvas."""
+    height, width = person.shape[:2]
+    scale = side / height
+    wide = rng.uniform(0.88, 1.12) * scale * rng.choice([-1, 1])
+    m = np.array([[wide, rng.normal(0, 0.04) * scale, 0], [0, scale, y - side / 2]])
+    m[0, 2] = x - m[0, 0] * width / 2 - m[0, 1] * height / 2
+    if scale < 0.6:  # averaged first: a plain warp would alias
+        factor = scale * 1.4
+        person = np.asarray(cv2.resize(person, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+        m[:, 0] *= width / person.shape[1]
+        m[:, 1] *= height / person.shape[0]
+    alpha = cv2.warpAffine(person[..., 3], m, (SIZE, SIZE))
+    colors = cv2.warpAffine(person[..., :3], m, (SIZE, SIZE), borderMode=cv2.BORDER_REPLICATE)
+    parts: Parts = [((alpha > 127).astype(np.uint8), False)]
+    if rng.random() < 0.25:  # a bag, a parcel, a rucksack
+        at = np.array([x + rng.choice([-1, 1]) * rng.uniform(0.05, 0.14) * side, y + rng.uniform(-0.3, 0.15) * side])
+        across, down = rng.uniform(0.03, 0.1, 2) * side
+        load = quadrangle(rng, at[0] - across, at[1] - down, at[0] + across, at[1] + down, lean=0.25)
+        colors = np.where(load[..., None] > 0, rng.uniform(5, 240, 3).astype(np.uint8), colors)
+        parts.append((load, False))
+    return parts, np.asarray(colors, np.uint8)
+
+
+@dataclass(frozen=True)
+class Light:
+    """How bright a scene is, the grain of its surfaces, and the color that an unlit figure has, if it is unlit."""
+
+    dim: float
+    grain: NDArray[np.float32]
+    dull: NDArray[np.float64] | None
+
+    def on(self, rng: np.random.Generator, surface: NDArray[np.float64], *, rough: float) -> Image:
+        moved = np.roll(self.grain, tuple(rng.integers(0, SIZE, 2)), (0, 1))[..., None]
+        return np.clip(self.dim * surface + moved * rng.uniform(0, rough), 0, 255).astype(np.uint8)
+
+
+def lay_person(
+    rng: np.random.Generator, canvas: NDArray[np.float32], parts: Parts, colors: Image, *, light: Light
+) -> None:
+    """Draw a rendered person in paler or grayer colors, or hardly different from the unlit color."""
+    visible = np.asarray(np.max([mask for mask, _ in parts], axis=0), np.uint8)
+    pixels = colors.astype(np.float64)
+    mean = pixels[visible > 0].mean(0)
+    if light.dull is not None:
+        pixels = np.clip(light.dull + rng.normal(0, 12) + (pixels - mean) * rng.uniform(0.05, 0.5), 3, 245)
+    else:
+        gray = pixels.mean(-1, keepdims=True)
+        pixels = gray + (pixels - gray) * rng.uniform(0.15, 1.0)
+        pixels = np.clip(mean + (pixels - mean) * rng.uniform(0.5, 1.1) + rng.uniform(-25, 25), 3, 250)
+    lay(canvas, visible, light.on(rng, pixels, rough=8), softness=rng.uniform(0.4, 1.0))
+
+
+def lay_parts(
+    rng: np.random.Generator,
+    canvas: NDArray[np.float32],
+    parts: Parts,
+    textures: list[Image],
+    *,
+    light: Light,
+    is_figure: bool,
+) -> None:
+    """Draw a machine or a figure: dark parts dark, each part of a figure and small parts in colors of their own."""
+    size = np.max([mask for mask, _ in parts], axis=0).sum()
+    body, soft = pick(rng, textures) if rng.random() < 0.5 else None, rng.uniform(0.4, 1.0)
+    tone = rng.uniform(10, 245, 3) if rng.random() < 0.4 else rng.uniform(10, 245) + rng.normal(0, 8, 3)
+    for mask, dark in parts:
+        if light.dull is not None:
+            color = np.clip(light.dull + rng.normal(0, 12), 3, 245)
+        elif dark:
+            color = rng.uniform(5, 70, 3)
+        elif is_figure or mask.sum() < 0.2 * size:
+            color = rng.uniform(10, 245, 3)
+        else:
+            color = tone if body is None else body
+        surface = np.broadcast_to(color, (SIZE, SIZE, 3))
+        lay(canvas, mask, shade(rng, mask, light.on(rng, surface, rough=12)), softness=soft)
+
+
 def without_gaps(mask: Mask, radius: int) -> Mask:
     """The mask with gaps of up to twice the radius closed."""
     ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -584,7 +680,9 @@ def draw_walls(rng: np.random.Generator, canvas: NDArray[np.float32], textures: 
                     )
 
 
-def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, list[Mask]]:
+def draw_machines(
+    rng: np.random.Generator, textures: list[Image], people: Sequence[Cutout] = ()
+) -> tuple[Image, list[Mask]]:
     """-> (256, 256, 3) scene of made things and figures, partly behind one another, and each one's visible 0/1 mask."""
     canvas = pick(rng, textures).astype(np.float32)
     draw_walls(rng, canvas, textures)
@@ -593,21 +691,24 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
     figure, x, y, side = False, 0.0, 0.0, 0.0
     for _ in range(int(rng.choice([1, 2, 3, 4, 6]))):
         company = bool(masks) and figure and rng.random() < 0.5  # people walk side by side
-        figure = company or rng.random() < 0.5
+        figure = company or rng.random() < (0.6 if people else 0.5)
         if company:
             x, y, side = x + rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * side, y, side * rng.uniform(0.85, 1.15)
         else:
             side = float(np.exp(rng.uniform(np.log(28), np.log(170))))
             x, y = rng.uniform(0.05, 0.95) * SIZE, rng.uniform(0.3, 0.75) * SIZE
-        unlit = figure and rng.random() < 0.35
-        parts = (draw_figure if figure else draw_machine)(rng, x, y, side)
+        colors: Image | None = None
+        if figure and people and rng.random() < RENDERED:
+            parts, colors = stand(rng, people[rng.integers(len(people))], x, y, side)
+        else:
+            parts = (draw_figure if figure else draw_machine)(rng, x, y, side)
         whole = np.asarray(np.max([mask for mask, _ in parts], axis=0), np.uint8)
         if figure and rng.random() < 0.45:  # people outline a figure without the gaps between its limbs
             whole = without_gaps(whole, max(2, round(0.06 * side)))
         if figure and rng.random() < 0.3:  # or around it, a little off the edge
             off = max(1.0, rng.uniform(0, 0.025) * side)
             whole = (cv2.distanceTransform(1 - whole, cv2.DIST_L2, 3) <= off).astype(np.uint8)
-        if rng.random() < 0.3:  # seen from aside
+        if colors is None and rng.random() < 0.3:  # seen from aside
             m = cv2.getRotationMatrix2D((x, y), float(rng.normal(0, 20)), 1.0)
             m[0, 1] += rng.normal(0, 0.15)
             parts = [(np.asarray(cv2.warpAffine(mask, m, (SIZE, SIZE)), np.uint8), dark) for mask, dark in parts]
@@ -619,22 +720,13 @@ def draw_machines(rng: np.random.Generator, textures: list[Image]) -> tuple[Imag
             shadow = disc(x + rng.normal(0, 0.1) * side, low, side * (0.15 if figure else 0.5), side * 0.06)
             alpha = cv2.GaussianBlur(shadow.astype(np.float32), (0, 0), rng.uniform(1, 5))[..., None]
             canvas *= 1 - rng.uniform(0.3, 0.85) * alpha
-        body, soft = pick(rng, textures) if rng.random() < 0.5 else None, rng.uniform(0.4, 1.0)
         place = tuple(np.clip([y, x], 0, SIZE - 1).astype(int))
         dull = canvas[place] if rng.random() < 0.3 else rng.uniform(8, 60) * np.ones(3)  # as what is behind, or dark
-        tone = rng.uniform(10, 245, 3) if rng.random() < 0.4 else rng.uniform(10, 245) + rng.normal(0, 8, 3)
-        for mask, dark in parts:
-            if unlit:
-                surface = np.broadcast_to(np.clip(dull + rng.normal(0, 12), 3, 245), (SIZE, SIZE, 3))
-            elif dark:
-                surface = np.broadcast_to(rng.uniform(5, 70, 3), (SIZE, SIZE, 3))
-            elif figure or mask.sum() < 0.2 * whole.sum():
-                surface = np.broadcast_to(rng.uniform(10, 245, 3), (SIZE, SIZE, 3))
-            else:
-                surface = np.broadcast_to(tone, (SIZE, SIZE, 3)) if body is None else body
-            rough = np.roll(grain, tuple(rng.integers(0, SIZE, 2)), (0, 1))[..., None] * rng.uniform(0, 12)
-            dressed = np.clip(dim * surface + rough, 0, 255).astype(np.uint8)
-            lay(canvas, mask, shade(rng, mask, dressed), softness=soft)
+        light = Light(dim, grain, dull if figure and rng.random() < 0.35 else None)
+        if colors is None:
+            lay_parts(rng, canvas, parts, textures, light=light, is_figure=figure)
+        else:
+            lay_person(rng, canvas, parts, colors, light=light)
         masks = [earlier & (1 - whole) for earlier in masks] + [whole]
     for _ in range(int(rng.choice([0, 0, 1, 2]))):  # a post or a bush in front
         x = rng.uniform(0, SIZE)

@@ -59,6 +59,7 @@ from scripts import autosegment_scenes as scenes
 class Sample:
     image: NDArray[np.uint8]  # (H, W, 3), H and W about 256
     mask: NDArray[np.uint8]  # (H, W) 0/1
+    is_cell: bool = False  # cells are outlined exactly, other objects also as people draw them
 
 
 # ---- photographs ---------------------------------------------------------------------------------------------------
@@ -169,7 +170,17 @@ def turn_and_scale(sample: Sample, rng: np.random.Generator) -> Sample:
     size = (max(8, int(width * scale)), max(8, int(height * scale)))
     image = cv2.warpAffine(image, m, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.warpAffine(mask, m, size, flags=cv2.INTER_NEAREST)
-    return Sample(np.asarray(image, np.uint8), np.asarray(mask, np.uint8))
+    return dataclasses.replace(sample, image=np.asarray(image, np.uint8), mask=np.asarray(mask, np.uint8))
+
+
+def drawn_by_hand(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The mask as people outline it: smoother, and up to two pixels outside of the object or a little inside."""
+    ys, xs = np.nonzero(mask)
+    shorter = min(np.ptp(xs), np.ptp(ys)) + 1
+    inner, outer = (cv2.distanceTransform(side, cv2.DIST_L2, 5) for side in (mask, 1 - mask))
+    away = cv2.GaussianBlur(outer - inner, (0, 0), rng.uniform(0.3, 1.5))
+    found = (away < min(rng.uniform(-0.5, 1.8), 0.06 * shorter)).astype(np.uint8)
+    return found if found.any() else mask
 
 
 def darkened(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -207,8 +218,8 @@ def points_by_people(mask: NDArray[np.uint8], rng: np.random.Generator) -> Point
     """The extreme points, as far off as people are: a share of the object, or some pixels at any of its sizes."""
     true = extreme_points(mask, rng)
     longer = max(np.ptp(true[:, 0]), np.ptp(true[:, 1])) + 1
-    if rng.random() < 0.5:
-        return (true + rng.normal(0, rng.choice([0.0, 0.01, 0.03]) * longer + 0.3, (4, 2))).astype(np.float32)
+    if rng.random() < 0.55:
+        return (true + rng.normal(0, rng.choice([0.0, 0.0, 0.01, 0.03]) * longer + 0.3, (4, 2))).astype(np.float32)
     angle, off = rng.uniform(0, 2 * np.pi, 4), min(rng.choice([1.0, 3.0, 3.0, 5.0]), 0.2 * longer)
     moved = true + off * np.stack([np.cos(angle), np.sin(angle)], 1)
     return np.clip(moved, 0, (mask.shape[1] - 1, mask.shape[0] - 1)).astype(np.float32)
@@ -233,6 +244,8 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     turned = turn_and_scale(sample, rng)
     if turned.mask.sum() < 60:
         return None
+    if not turned.is_cell and rng.random() < 0.4:
+        turned = dataclasses.replace(turned, mask=drawn_by_hand(turned.mask, rng))
     image = worn(darkened(recolor(turned.image, rng, wild=wild), rng), rng)
     start = start_of(turned.mask, rng)
     if start.kind == "click":
@@ -249,14 +262,25 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     return Example(photo, start, start.outline(photo), mask)
 
 
-def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: np.random.Generator) -> list[Sample]:
+@dataclass(frozen=True)
+class Supply:
+    """What scenes are drawn from: surfaces, cut-outs, rendered people."""
+
+    textures: list[NDArray[np.uint8]]
+    cutouts: list[scenes.Cutout]
+    people: list[scenes.Cutout]
+
+
+def draw(supply: Supply, rng: np.random.Generator) -> list[Sample]:
     """The objects of one drawn scene."""
+    textures, cutouts = supply.textures, supply.cutouts
     while True:
-        kind = rng.random()
+        kind, is_cell = rng.random(), False
         if kind < 0.35:
+            is_cell = True
             canvas, masks = scenes.draw_colony(rng, textures)
-        elif kind < 0.6:
-            canvas, masks = scenes.draw_machines(rng, textures)
+        elif kind < (0.68 if supply.people else 0.6):
+            canvas, masks = scenes.draw_machines(rng, textures, supply.people)
             masks += scenes.groups(rng, masks)
         elif cutouts and kind < 0.92:
             canvas, masks = scenes.draw_crowd(rng, textures, cutouts)
@@ -265,7 +289,7 @@ def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: n
             canvas, mask = scenes.draw_scene(rng, textures)
             masks = [mask]
         if masks:
-            return [Sample(canvas, mask) for mask in masks]
+            return [Sample(canvas, mask, is_cell) for mask in masks]
 
 
 def on_new_ground(sample: Sample, textures: list[NDArray[np.uint8]], rng: np.random.Generator) -> Sample:
@@ -402,6 +426,7 @@ def arguments() -> argparse.Namespace:
         help="photographs of the training split to leave out: the last ones",
     )
     parser.add_argument("--cutouts", type=Path, nargs="*", default=[], help="folders of pictures with an alpha plane")
+    parser.add_argument("--people", type=Path, help="folder of people rendered by autosegment_people.py")
     parser.add_argument("--leave-out", default="^$", help="regular expression of cut-outs' paths not to use")
     parser.add_argument("--drawn", type=float, default=0.25, help="share of drawn scenes beside photographs' objects")
     parser.add_argument(
@@ -452,7 +477,9 @@ def main() -> None:
     ]
     cutouts = scenes.read_cutouts(args.cutouts, leave_out=args.leave_out, most=1000, rng=rng)
     print(f"{len(objects)} objects, {len(textures)} surfaces, {len(cutouts)} cut-outs", flush=True)
-    drawn = [draw(textures, cutouts, rng) for _ in range(args.pool)]
+    people = scenes.read_people(args.people) if args.people else []
+    supply = Supply(textures, cutouts, people)
+    drawn = [draw(supply, rng) for _ in range(args.pool)]
 
     net = load_weights(args.start)[0] if args.start else start_network()
     net = net.to(memory_format=torch.channels_last).train()
@@ -490,7 +517,7 @@ def main() -> None:
     step, used = 0, 0.0
     while used < args.cpu_seconds:
         if step % 3 == 0:
-            drawn[rng.integers(len(drawn))] = draw(textures, cutouts, rng)
+            drawn[rng.integers(len(drawn))] = draw(supply, rng)
         batch = [make() for _ in range(args.batch)]
         if rng.random() < 0.7:
             look_again(net, batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from gtseg.local.labeling.autosegment.network import save_weights
 from gtseg.local.labeling.autosegment.prompts import NONE
+from scripts import autosegment_people as people
 from scripts import autosegment_scenes as scenes
 from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
 from scripts.portal_robot import agreement, cells, deepest, street
@@ -24,6 +27,7 @@ from scripts.train_autosegment import (
     begin,
     click_rounds,
     darkened,
+    drawn_by_hand,
     example,
     extreme_points,
     look_again,
@@ -157,6 +161,98 @@ def test_drawn_scenes_repeat_with_their_seed_and_their_masks_are_large_enough(dr
     masks = [mask for _, found in made[0] for mask in found]
     assert masks
     assert min(mask.sum() for mask in masks) >= 120
+
+
+def test_a_mask_drawn_by_hand_is_at_most_two_pixels_off_and_smoother() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.zeros((90, 90), np.uint8)
+    cv2.circle(mask, (45, 45), 30, 1, -1)
+    mask[::4] &= np.roll(mask[::4], 1, 1)
+    made = [drawn_by_hand(mask, rng) for _ in range(40)]
+    core, hull = cv2.erode(mask, np.ones((7, 7))), cv2.dilate(mask, np.ones((7, 7)))
+    assert all((core <= one).all() and (one <= hull).all() for one in made)
+    areas = [int(one.sum()) for one in made]
+    assert min(areas) < 1.02 * mask.sum() < 1.05 * mask.sum() < max(areas)
+    speck = np.zeros((20, 20), np.uint8)
+    speck[10, 10] = 1
+    assert all(drawn_by_hand(speck, rng).any() for _ in range(20))
+
+
+QUAD = "f 1 2 3 4\n"
+
+
+def write_meshes(folder: Path) -> tuple[Path, Path]:
+    """MakeHuman's files with a board as the body, its garments boards beside it, and hardly changed shapes."""
+    data, assets = folder / "code" / "makehuman" / "data", folder / "assets" / "base"
+    for place in ("3dobjs", "rigs", "targets/macrodetails"):
+        (data / place).mkdir(parents=True)
+    corners = [(x, y, 0.1 * x * y) for y in (-8, -4, 0, 4, 8) for x in (-2, 2)]
+    strips = "".join(f"f {i}/1 {i + 1}/2 {i + 3}/3 {i + 2}/4\n" for i in (1, 3, 5, 7))
+    lines = "".join("v {} {} {}\n".format(*corner) for corner in corners)
+    (data / "3dobjs" / "base.obj").write_text(f"# board\n{lines}g body\n{strips}g helper\nf 1 2 3\n")
+    bones = {
+        name: {"parent": parent if parent != name else None, "head": name} for name, parent in people.BONES.items()
+    }
+    bones["finger"] = {"parent": "lowerarm01.L", "head": "root"}
+    joints = {name: [i % 10, (i + 3) % 10] for i, name in enumerate(people.BONES)}
+    (data / "rigs" / "default.mhskel").write_text(json.dumps({"bones": bones, "joints": joints}))
+    moved = {"root": [[0, 1.0], [1, 0.5]], "finger": [[1, 0.5], [2, 1.0]]}
+    (data / "rigs" / "default_weights.mhw").write_text(json.dumps({"weights": moved}))
+    for sex, age in itertools.product(("male", "female"), ("young", "old", "child")):
+        shapes = [f"universal-{sex}-{age}-averagemuscle-{much}weight" for much in ("average", "max", "min")]
+        for name in shapes + [f"{origin}-{sex}-{age}" for origin in ("african", "asian", "caucasian")]:
+            (data / "targets" / "macrodetails" / f"{name}.target").write_text("# moved\n4 .1 0 0\n")
+    names = ("male_suit", "female_suit", "shoes01", "fedora")
+    for kind, name in [*(("clothes", n) for n in names), *(("hair", n) for n in ("short01", "bob01"))]:
+        (assets / kind / name).mkdir(parents=True)
+        (assets / kind / name / f"{name}_mesh.obj").write_text("v 0 0 0\n" * 4 + QUAD)
+        (assets / kind / name / f"{name}.mhclo").write_text(
+            f"name {name}\nobj_file {name}_mesh.obj\nx_scale 0 1 4.0\ny_scale 0 8 8.0\nz_scale 0 9 1.0\nverts 0\n"
+            f"material {name}.mhmat\n 0 1 2 0.5 0.25 0.25 0.1 0.2 0.3\n 3\n 9\n 6\ndelete_verts\n0 - 2 5\n"
+        )
+    return folder / "code", folder / "assets"
+
+
+def test_rendered_people_repeat_with_their_seed_and_stand_in_scenes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, assets = write_meshes(tmp_path)
+    for out in ("one", "two"):
+        options = ["--makehuman", str(code), "--assets", str(assets), "--out", str(tmp_path / out), "--count", "6"]
+        monkeypatch.setattr(sys, "argv", ["autosegment_people.py", *options])
+        people.main()
+    made = [scenes.read_people(tmp_path / out) for out in ("one", "two")]
+    assert len(made[0]) == 6
+    assert all(np.array_equal(a, b) for a, b in zip(*made, strict=True))
+    assert all(one.shape[2] == 4 and (one[..., 3] > 127).sum() > 1000 for one in made[0])
+    rng = np.random.default_rng(2)
+    textures = [scenes.draw_texture(rng) for _ in range(2)]
+    drawn = [scenes.draw_machines(rng, textures, made[0]) for _ in range(6)]
+    assert any(masks for _, masks in drawn)
+    parts, colors = scenes.stand(rng, made[0][0], 128, 128, 100)
+    ys = np.nonzero(parts[0][0])[0]
+    assert 95 <= np.ptp(ys) + 1 <= 101
+    assert colors.shape == (256, 256, 3)
+
+
+def test_a_garment_is_read_with_its_hidden_vertices_and_stays_at_its_place_on_the_body(tmp_path: Path) -> None:
+    code, assets = write_meshes(tmp_path)
+    kit = people.read_kit(code, assets)
+    suit = next(cloth for cloth in kit.clothes if cloth.name == "male_suit")
+    assert np.flatnonzero(suit.hidden).tolist() == [0, 1, 2, 5]
+    assert len(kit.skin) == 4  # without the helper
+    placed = suit.place(kit.body)
+    assert np.allclose(placed[1], kit.body[3])
+    where = kit.body[[0, 1, 2]].T @ [0.5, 0.25, 0.25]
+    size = [4 / 4, 16 / 8, abs(kit.body[0, 2] - kit.body[9, 2])]
+    assert np.allclose(placed[0], where + np.array([0.1, 0.2, 0.3]) * size)
+    assert kit.weights[1].tolist() == [0.5 if name in ("root", "lowerarm01.L") else 0 for name in people.BONES]
+    assert (kit.weights.sum(1) == 1).all()
+
+
+def test_connected_parts_of_a_mesh_have_one_number_each() -> None:
+    faces = np.array([[0, 1, 2, 2], [2, 3, 4, 4], [5, 6, 7, 7]])
+    assert people.connected(faces, 9).tolist() == [0] * 5 + [5] * 3 + [8]
 
 
 def test_lobes_are_connected_and_stay_within_their_radius() -> None:
