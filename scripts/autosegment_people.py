@@ -38,7 +38,7 @@ Faces = NDArray[np.int64]
 Image = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cloth:
     """A garment, hair or shoes: each vertex is (3,) vertices of the body with (3,) weights, and an offset."""
 
