@@ -84,7 +84,9 @@ def test_a_manifest_has_its_label_classes_and_masks(pcb: gtseg.Manifest) -> None
 
 
 def test_a_rewrite_that_applies_to_nothing_is_named() -> None:
-    with pytest.warns(UserWarning, match=r"^the rewrite of s3://moved/ to s3://new/ did not apply to any image or mask"):
+    with pytest.warns(
+        UserWarning, match=r"^the rewrite of s3://moved/ to s3://new/ did not apply to any image or mask"
+    ):
         gtseg.read_manifest(DATA / "pcb-3-classes" / "output.manifest", rewrite={"s3://moved/": "s3://new/"})
 
 
