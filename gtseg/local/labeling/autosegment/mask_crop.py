@@ -135,12 +135,12 @@ def fit_to_points(probability: NDArray[np.float32], window: Window, points: Poin
     first, last = np.array([x, y]) + half, np.array([x + width, y + height]) - 1 - half
     before, after = (beyond_tolerance(d / max(window.scale, 1)) for d in (low - first, last - high))
     middle, side = (low + high) / 2, np.maximum((high - low) / 2, 4)
-    steps = np.arange(window.size)
+    steps = np.arange(window.size)  # -1 and 1 at the sides of the box of the points, not much more beyond it
     across, down = (np.clip((steps - m) / s, -1.3, 1.3) for m, s in zip(middle, side, strict=True))
     slopes = (after - before) / 2
     distance = (before + after).mean() / 2 + slopes[0] * across[None] + slopes[1] * down[:, None]
     odds = np.exp(np.clip(FIT * distance, -FIT_LIMIT, FIT_LIMIT))
-    return (probability / (probability + (1 - probability) * odds)).astype(np.float32)
+    return np.asarray(probability / (probability + (1 - probability) * odds), np.float32)
 
 
 def beyond_tolerance(distances: NDArray[np.float64]) -> NDArray[np.float64]:
