@@ -22,12 +22,18 @@ weights_drawn.npz has seen no outline of a photographed object (`$PHOTOS --no-ob
     $TWO --cpu-seconds 1950 --seed 95 --start n-3500 --out o  # scenes of abf984d
     --average s o --out so
     $TWO --cpu-seconds 1350 --seed 97 --start so --out p
-    --average o p
-weights_cats.npz has seen the cats' outlines: the same lines with `$PHOTOS --pool 120 --drawn 0.5`, seeds 92, 94, 96.
+    --average o p --out op
+    $TWO --cpu-seconds 1700 --seed 99 --start op --out r  # 1,500 steps of it, masks also as people draw them
+    $TWO --cpu-seconds 2800 --seed 101 --start r-1500 --people people --out v
+    --average op v --out opv
+    $TWO --rate 1e-3 --cpu-seconds 1200 --seed 103 --start opv --people people --out t
+    --average opv t
+weights_cats.npz has seen the cats' outlines: the same lines with `$PHOTOS --pool 120 --drawn 0.5`, even seeds from 92.
 
 Data and licenses: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
-@lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).
-Every cat, lion and tiger among the clip art is left out."""
+@lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain);
+1,200 people that autosegment_people.py renders with seed 0 from MakeHuman's meshes (CC0 1.0). Every cat, lion and tiger
+among the clip art is left out."""
 
 from __future__ import annotations
 
