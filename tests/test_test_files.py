@@ -69,7 +69,7 @@ TESTED_THROUGH_A_CALLER = {
     "pipeline/test_pipeline_tune.py": ("pipeline/stages/train", "tuning"),
     "pipeline/test_policy_calls.py": (
         "",
-        "cli/dataset cli/hosting cli/labeling cli/review cli/training",
+        "cli/hosting cli/labeling cli/review cli/training",
     ),
     "pipeline/test_run_file.py": ("pipeline/run", "frozen locations outcomes sections"),
     "pipeline/test_train_to_cleanup.py": (

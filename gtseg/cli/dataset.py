@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class ManifestOptions(SourceOptions):
 
     def source(self) -> LabelSource:
         table = _read_table(self.colors) if self.colors else None
-        return replace(super().source(), rewrites=_read_rewrites(self.rewrite or []), table=table)
+        return replace(super().source(), rewrites=read_rewrites(self.rewrite or []), table=table)
 
     def settings(self) -> list[str]:
         """Return the options as overrides of [dataset]."""
@@ -102,14 +103,22 @@ def dataset(project: ProjectOptions, labels: ManifestOptions, spending: Spending
     raise typer.Exit(exit_code(run, "dataset"))
 
 
-def _read_rewrites(rules: list[str]) -> dict[str, str]:
-    """Parse `s3://old/=s3://new/`; the first `=` after the old prefix separates. Raises SettingsError."""
-    found = {}
+def read_rewrites(rules: list[str]) -> dict[str, str]:
+    """Parse `s3://old/=s3://new/`. Raises SettingsError for another form and for two rules for one prefix.
+
+    Keys may contain `=`, like `date=2026/`: the separator is the first one before a scheme, else the first one after a
+    slash, else the first one.
+    """
+    found: dict[str, str] = {}
     for rule in rules:
-        old, separator, new = rule.partition("=")
-        if not (old and separator and new):
+        separator = (
+            re.search(r"=(?=[A-Za-z][A-Za-z0-9+.-]*://)", rule) or re.search("(?<=/)=", rule) or re.search("=", rule)
+        )
+        old, new = (rule[: separator.start()], rule[separator.end() :]) if separator else ("", "")
+        if not (old and new):
             raise SettingsError(f"--rewrite {rule}: must be OLD=NEW, like --rewrite s3://old/=s3://new/")
-        found[old] = new
+        if found.setdefault(old, new) != new:
+            raise SettingsError(f"--rewrite {rule}: another rule replaces {old} by {found[old]}. Give one of them")
     return found
 
 
