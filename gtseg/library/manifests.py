@@ -57,7 +57,7 @@ def read_manifest(
     body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, s3)
     label = label_attribute or _only_label(body, place)
     lines, source = tuple(read_lines([body], label)), Source(place, label, rewrites=rewrite or {})
-    for message in source.unused_rules(lines):
+    for message in source.describe_unused_rules(lines):
         warnings.warn(message, stacklevel=2)
     return Manifest(place, label, lines, source, s3)
 

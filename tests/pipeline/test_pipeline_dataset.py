@@ -390,6 +390,20 @@ def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) ->
     assert run.dataset.chosen.rewrites == rules
 
 
+def test_images_that_group_by_does_not_match_are_named(bench: Bench) -> None:
+    for key in ("scene1_a.jpg", "scene1_b.jpg", "scene2_a.jpg", "scene2_b.jpg", "other.jpg"):
+        bench.add(key)
+    bench.make(group_by=r"scene(\d+)")
+    expected = "matches 4 of 5 images; each other one is assigned by itself, for example s3://"
+    assert rf"[dataset] group_by 'scene(\d+)' {expected}{bench.bucket}/images/other.jpg" in bench.messages()
+    bench.make(group_by="secne")
+    assert "group_by 'secne' matches no image; each one is assigned by itself, for example s3://" in bench.messages()
+    del bench.lines[-1]
+    bench.events.clear()
+    bench.make(group_by=r"scene(\d+)")
+    assert "group_by" not in bench.messages()
+
+
 def test_a_rewrite_that_applies_to_nothing_is_named(bench: Bench) -> None:
     bench.fill(3)
     here = f"s3://{bench.bucket}/"

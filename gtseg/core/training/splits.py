@@ -14,6 +14,8 @@ from itertools import groupby
 from operator import attrgetter
 
 PARTS = ("train", "validation", "test")
+ALONE = "image "
+"""Start of the group of an image that is in no group with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def group_of(key: str, pattern: str | None) -> str:
     """
     match = re.search(pattern, key) if pattern else None
     if match is None:
-        return f"image {key}"
+        return f"{ALONE}{key}"
     found = match.groups() or (match[0],)
     return "group " + "\x1f".join(part or "" for part in found)
 

@@ -10,7 +10,7 @@ from gtseg.core.classes import VOID_NAME
 from gtseg.core.masks import Classes
 from gtseg.core.plurals import counted
 from gtseg.core.reasons import kind_of
-from gtseg.core.training.splits import PARTS
+from gtseg.core.training.splits import ALONE, PARTS, Item
 from gtseg.errors import ManifestError, MaskError
 from gtseg.pipeline.run import DatasetSection
 from gtseg.pipeline.run.events import Event
@@ -137,6 +137,16 @@ def _spread(groups: Sequence[str]) -> Iterator[str]:
             f"{len(groups)} groups ({groups[0]!r}...) are in several splits: an earlier dataset of this run assigned "
             "their images there, and assignments are kept. A new run assigns them again"
         )
+
+
+def ungrouped(items: Sequence[Item], pattern: str) -> str:
+    """Return what to say of images that the pattern of [dataset] group_by does not match; '' if it matches all."""
+    alone = [item.key for item in items if item.group.startswith(ALONE)]
+    if not alone:
+        return ""
+    matched = len(items) - len(alone)
+    rest = f"{matched:,} of {counted(len(items), 'image')}; each other one" if matched else "no image; each one"
+    return f"[dataset] group_by '{pattern}' matches {rest} is assigned by itself, for example {alone[0]}"
 
 
 def _turned(turned: int) -> Iterator[str]:

@@ -52,7 +52,7 @@ class Source:
 
         Web URLs of S3 objects become S3 URIs, and prefixes are replaced by `rewrite`.
         """
-        reference = rewrite(self._to_rewrite(reference), self.rewrites)
+        reference = rewrite(self._find_form_to_rewrite(reference), self.rewrites)
         if "://" in reference or not is_path(reference):
             return reference
         if not self.is_local:
@@ -63,21 +63,21 @@ class Source:
         path = folder / reference
         return str(path if path.exists() or not beside.exists() else beside)
 
-    def unused_rules(self, lines: Iterable[Line]) -> list[str]:
+    def describe_unused_rules(self, lines: Iterable[Line]) -> list[str]:
         """Return a message for each rule of `rewrites` that replaces nothing in the manifest's lines."""
         unused, first = dict(self.rewrites), ""
         for line in lines if unused else ():
             references = (line.image, line.mask) if isinstance(line, Labeled) else (line.image,)
             first = first or references[0]
             for reference in references:
-                unused.pop(find_rule(self._to_rewrite(reference), self.rewrites) or "", None)
+                unused.pop(find_rule(self._find_form_to_rewrite(reference), self.rewrites) or "", None)
             if not unused:
                 break
         example = f", for example not to {first}" if first else ""
         place = f"any image or mask of {self.manifest}{example}"
         return [f"the rewrite of {old} to {new} did not apply to {place}" for old, new in unused.items()]
 
-    def _to_rewrite(self, reference: str) -> str:
+    def _find_form_to_rewrite(self, reference: str) -> str:
         """Return the reference as written if a rule applies to it, else with web URLs of S3 objects as S3 URIs."""
         return reference if find_rule(reference, self.rewrites) is not None else read_reference(reference)
 

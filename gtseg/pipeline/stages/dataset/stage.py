@@ -30,6 +30,7 @@ from gtseg.pipeline.stages.dataset.messages import (
     nothing_labeled,
     nothing_usable,
     result_event,
+    ungrouped,
 )
 from gtseg.pipeline.stages.dataset.object_records import assemble
 from gtseg.pipeline.stages.dataset.origins import Origin
@@ -108,7 +109,7 @@ class _Work:
         survey = lines.survey()
         if not survey.labeled:
             raise nothing_labeled(self.source.manifest, survey, lines.label)
-        for message in self.source.unused_rules(lines):
+        for message in self.source.describe_unused_rules(lines):
             self.context.warn(message)
         classes = self._classes(survey)
         earlier = read_earlier(self.bulk, self.run.root, self.ledger)
@@ -212,6 +213,8 @@ class _Work:
                 items.append(Item(finding.image, finding.fact.etag, self._group(finding)))
         if not items:
             raise nothing_usable(self.source.manifest, plan.findings)
+        if options.group_by and (message := ungrouped(items, options.group_by)):
+            self.context.warn(message)
         assignment = assign(
             items,
             options.split.model_dump(),
