@@ -16,11 +16,11 @@ LARGE = 0.25
 """Window pixels per image pixel below which a mask is computed row by row."""
 LOOSE = 1.5
 """Image pixels, beside a fortieth of the window, by which an object may extend beyond points that people set."""
-TOLERANCE = 0.75
-"""Distance between a mask's side and the point on it that says nothing, in pixels of the image or of the window,
-whichever are larger, as are the following pixels."""
+POINT_TOLERANCE = 0.75
+"""Distance from a point to its side of the mask up to which a mask fits, in pixels of the image or of the window,
+whichever are larger."""
 FIT, FIT_LIMIT = 0.4, 1.5
-"""Change of the logits per pixel of a larger distance, and the largest change."""
+"""Change of the logits per such pixel beyond that distance, and the largest change."""
 SPECK = 0.02
 """Parts smaller than this share of the largest part are removed as noise."""
 
@@ -120,11 +120,11 @@ def loose_box(points: Points, window: Window) -> NDArray[np.float32]:
 
 
 def fit_to_points(probability: NDArray[np.float32], window: Window, points: Points) -> NDArray[np.float32]:
-    """Return the probabilities (S, S) with every pixel a little more likely where the mask ends before the points.
+    """Return the probabilities (S, S) changed so that the mask ends nearer to the points.
 
-    Where it extends beyond them, pixels become less likely. `points` are window points on the object's four sides. They
-    may be some pixels off, so that the change is smooth and small: by the mean of the four distances, and across the
-    object by the difference between opposite sides.
+    `points` are window points on the object's four sides. Pixels become more likely where the mask ends before them and
+    less likely where it extends beyond them. Because points may be some pixels off, the change is small and smooth: the
+    mean of the four distances for the whole object, and a slope for the difference between opposite sides.
     """
     mask = without_specks((probability * loose_box(points, window) > 0.5).astype(np.uint8))
     if not mask.any():
@@ -144,8 +144,8 @@ def fit_to_points(probability: NDArray[np.float32], window: Window, points: Poin
 
 
 def beyond_tolerance(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distances nearer to 0 by TOLERANCE, at most to 0."""
-    return np.sign(distances) * np.maximum(np.abs(distances) - TOLERANCE, 0)
+    """Return distances reduced by POINT_TOLERANCE toward 0."""
+    return np.sign(distances) * np.maximum(np.abs(distances) - POINT_TOLERANCE, 0)
 
 
 def extract_large_mask(
